@@ -1,0 +1,36 @@
+# Everything a contributor or CI does has one word here. The only needs are Python 3.11 to 3.13 and make.
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := .venv/bin/uv
+export UV_PYTHON_DOWNLOADS := never
+export UV_PROJECT_ENVIRONMENT := .venv
+
+.PHONY: run test check bench proto clean
+
+# The environment: uv comes into it by pip, then installs exactly what the lock file names.
+.venv/ready: pyproject.toml uv.lock
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(UV) sync --locked --inexact --quiet --python .venv/bin/python
+	touch $@
+
+run: .venv/ready
+	.venv/bin/threadd serve
+
+test: .venv/ready
+	.venv/bin/python -m pytest
+
+check: .venv/ready
+	.venv/bin/ruff check --quiet .
+	.venv/bin/ruff format --quiet --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+bench: .venv/ready
+	.venv/bin/python bench/run.py
+
+proto: .venv/ready
+	.venv/bin/python proto/generate.py
+
+clean:
+	rm -rf .venv
