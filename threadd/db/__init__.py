@@ -1,0 +1,1 @@
+"""What a database over a thread means: collections, instances, queries and transactions."""

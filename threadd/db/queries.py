@@ -1,0 +1,265 @@
+"""Queries: read from the JSON that clients send, matched against documents, ordered.
+
+Rules (threads protocol, "DB semantics"; docs/compatibility.md): an instance matches when all `ands` hold, or one of the
+`ors`; a missing field or a value of another type is no match; filter, sort, skip and limit apply in that order.
+"""
+
+import enum
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from threadd.db import documents
+from threadd.db.documents import ID_FIELD, Document, Literal
+from threadd.db.errors import InvalidInstanceError, InvalidQueryError
+
+MAX_QUERY_DEPTH = 32
+"""How deep `ors` may nest."""
+
+Scalar: TypeAlias = str | bool | float
+
+_MISSING = object()
+
+
+class Operation(enum.IntEnum):
+    """The comparison of a criterion, by its number on the wire."""
+
+    EQ = 0
+    NE = 1
+    GT = 2
+    LT = 3
+    GE = 4
+    LE = 5
+
+
+_COMPARISONS: dict[Operation, Callable[[Any, Any], bool]] = {
+    Operation.EQ: operator.eq,
+    Operation.NE: operator.ne,
+    Operation.GT: operator.gt,
+    Operation.LT: operator.lt,
+    Operation.GE: operator.ge,
+    Operation.LE: operator.le,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One condition on one field.
+
+    Args:
+        path: Names of fields, joined by dots.
+        operation: How the field is compared.
+        value: What it is compared with; numbers are doubles.
+    """
+
+    path: tuple[str, ...]
+    operation: Operation
+    value: Scalar
+
+    def matches(self, document: Document) -> bool:
+        """Whether the field is there, has the type of the value and compares as asked."""
+        found = value_at(document, self.path)
+        if isinstance(self.value, str):
+            comparable = isinstance(found, str)
+        elif isinstance(self.value, bool):
+            comparable = isinstance(found, bool)
+        else:
+            comparable = _is_number(found)
+            found = as_double(found) if comparable else found
+        return comparable and _COMPARISONS[self.operation](found, self.value)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A whole query.
+
+    Args:
+        ands: Conditions that must all hold.
+        ors: Alternatives; of each only the conditions count.
+        sort_path: The field to sort by; `("_id",)` unless asked otherwise.
+        descending: Whether the order is reversed, ties by `_id` included.
+        seek: The ID at which the rows begin (inclusive), or "".
+        limit: The most rows to return; 0 for all.
+        skip: How many rows to leave out before the first.
+        index: The path of an index that the client names; a hint.
+    """
+
+    ands: tuple[Criterion, ...] = ()
+    ors: tuple["Query", ...] = ()
+    sort_path: tuple[str, ...] = (ID_FIELD,)
+    descending: bool = False
+    seek: str = ""
+    limit: int = 0
+    skip: int = 0
+    index: str = ""
+
+    @cached_property
+    def by_id(self) -> bool:
+        """Whether rows are wanted in the order in which they are kept."""
+        return self.sort_path == (ID_FIELD,)
+
+    @cached_property
+    def matches_all(self) -> bool:
+        """Whether there is no condition."""
+        return not self.ands and not self.ors
+
+    def matches(self, document: Document) -> bool:
+        """Whether a document is among the rows; `seek` is not looked at."""
+        if self.ands or not self.ors:
+            for criterion in self.ands:
+                if not criterion.matches(document):
+                    break
+            else:
+                return True
+        return any(query.matches(document) for query in self.ors)
+
+
+def value_at(document: Document, path: tuple[str, ...]) -> Any:
+    """The value at a path through objects, or an object that equals nothing where there is none."""
+    value: Any = document
+    for name in path:
+        if not isinstance(value, dict) or name not in value:
+            return _MISSING
+        value = value[name]
+    return value
+
+
+def as_double(value: Any) -> float:
+    """A JSON number as the IEEE double that it compares as."""
+    return value.number if isinstance(value, Literal) else float(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | Literal) and not isinstance(value, bool)
+
+
+def sort_key(document: Document, path: tuple[str, ...]) -> tuple[int, Any]:
+    """The place of a document in the total order of the values at a path.
+
+    A missing field comes first, then null, false, true, numbers, strings (by code point), arrays and objects (both by
+    their text).
+    """
+    value = value_at(document, path)
+    if value is _MISSING:
+        return 0, 0
+    if value is None:
+        return 1, 0
+    if isinstance(value, bool):
+        return 2, value
+    if _is_number(value):
+        return 3, as_double(value)
+    if isinstance(value, str):
+        return 4, value
+    return 5 if isinstance(value, list) else 6, documents.to_bytes(value)
+
+
+def parse_query(data: bytes) -> Query:
+    """Read a query; keys of any case are taken, as the reference's decoder does.
+
+    Args:
+        data: JSON text. `null` and `{}` ask for every instance.
+
+    Raises:
+        InvalidQueryError: It is no query, with the place and what to do about it.
+    """
+    try:
+        value = documents.parse(data)
+    except InvalidInstanceError as error:
+        raise InvalidQueryError(f"invalid query: {error.text}") from error
+    return Query() if value is None else _query(value, "query", MAX_QUERY_DEPTH)
+
+
+def _query(value: Any, where: str, depth: int) -> Query:
+    if depth == 0:
+        raise InvalidQueryError(f"invalid query: ors nest deeper than {MAX_QUERY_DEPTH} levels")
+    fields = _fields(value, where)
+    sort = _fields(fields.get("sort") or {}, f"{where}.sort")
+    sort_path = _text(sort, "fieldpath", f"{where}.sort")
+    return Query(
+        ands=tuple(
+            _criterion(item, f"{where}.ands[{position}]") for position, item in enumerate(_items(fields, "ands", where))
+        ),
+        ors=tuple(
+            _query(item, f"{where}.ors[{position}]", depth - 1)
+            for position, item in enumerate(_items(fields, "ors", where))
+        ),
+        sort_path=tuple(sort_path.split(".")) if sort_path else (ID_FIELD,),
+        descending=_flag(sort, "desc", f"{where}.sort"),
+        seek=_text(fields, "seek", where),
+        limit=max(0, _whole(fields, "limit", where)),
+        skip=max(0, _whole(fields, "skip", where)),
+        index=_text(fields, "index", where),
+    )
+
+
+def _criterion(value: Any, where: str) -> Criterion:
+    fields = _fields(value, where)
+    path = _text(fields, "fieldpath", where)
+    if not path:
+        raise InvalidQueryError(f"invalid query: {where} names no fieldPath")
+    number = _whole(fields, "operation", where)
+    if number not in list(Operation):
+        raise InvalidQueryError(
+            f"invalid query: {where}.operation is {number}: use 0 (eq), 1 (ne), 2 (gt), 3 (lt), 4 (ge) or 5 (le)",
+        )
+    return Criterion(tuple(path.split(".")), Operation(number), _scalar(fields.get("value"), f"{where}.value"))
+
+
+def _scalar(value: Any, where: str) -> Scalar:
+    fields = _fields(value or {}, where)
+    given = [(name, fields[name]) for name in ("string", "bool", "float") if fields.get(name) is not None]
+    if len(given) != 1:
+        raise InvalidQueryError(
+            f"invalid query: {where}: value type should describe exactly one type: string, bool or float",
+        )
+    name, scalar = given[0]
+    if name == "float" and _is_number(scalar):
+        return as_double(scalar)
+    if (name == "string" and isinstance(scalar, str)) or (name == "bool" and isinstance(scalar, bool)):
+        return scalar
+    raise InvalidQueryError(f"invalid query: {where}.{name} is {documents.kind(scalar)}")
+
+
+def _fields(value: Any, where: str) -> Document:
+    """The members of an object by lower-case name; of names that differ only in case the last one counts."""
+    if not isinstance(value, dict):
+        raise InvalidQueryError(f"invalid query: {where} is a JSON object, not {documents.kind(value)}")
+    return {key.lower(): item for key, item in value.items()}
+
+
+def _items(fields: Document, name: str, where: str) -> Iterable[Any]:
+    items = fields.get(name)
+    if items is None:
+        return ()
+    if not isinstance(items, list):
+        raise InvalidQueryError(f"invalid query: {where}.{name} is an array, not {documents.kind(items)}")
+    return items
+
+
+def _text(fields: Document, name: str, where: str) -> str:
+    text = fields.get(name)
+    if text is None:
+        return ""
+    if not isinstance(text, str):
+        raise InvalidQueryError(f"invalid query: {where}.{name} is a string, not {documents.kind(text)}")
+    return text
+
+
+def _flag(fields: Document, name: str, where: str) -> bool:
+    flag = fields.get(name)
+    if flag is None:
+        return False
+    if not isinstance(flag, bool):
+        raise InvalidQueryError(f"invalid query: {where}.{name} is a boolean, not {documents.kind(flag)}")
+    return flag
+
+
+def _whole(fields: Document, name: str, where: str) -> int:
+    number = fields.get(name)
+    if number is None:
+        return 0
+    if not _is_number(number) or isinstance(number, Literal):
+        raise InvalidQueryError(f"invalid query: {where}.{name} is a whole number, not {documents.kind(number)}")
+    return int(number)

@@ -1,0 +1,139 @@
+"""JSON Schema of a collection: compiled once, enforced whole, never fetched from anywhere.
+
+Drafts 4, 6 and 7 are what clients use; newer ones work too. Without `$schema` it is draft 7. Patterns are of the
+linear-time kind, as the reference's.
+"""
+
+from itertools import islice
+from typing import Any
+
+import jsonschema_rs
+
+from threadd.db import documents
+from threadd.db.documents import ID_FIELD, MODIFIED_FIELD, Document
+from threadd.db.errors import InvalidIndexError, InvalidInstanceError, InvalidSchemaError, SchemaViolationError
+
+INDEXABLE_TYPES = frozenset({"string", "number", "integer", "boolean"})
+
+_DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+_UNVERSIONED = frozenset({None, "http://json-schema.org/schema#", "http://json-schema.org/schema"})
+_MAX_REPORTED = 10
+_MAX_REASON = 300
+_MAX_REFERENCES = 32
+
+
+class Schema:
+    """A compiled schema.
+
+    Args:
+        text: The JSON text that a client gave; it is kept as it is.
+
+    Raises:
+        InvalidSchemaError: It is no schema, refers to something outside of itself, or does not make `_id` a string.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        try:
+            self._root = documents.native(documents.parse(text))
+        except InvalidInstanceError as error:
+            raise InvalidSchemaError(f"invalid schema: {error.text}") from error
+        if not isinstance(self._root, dict):
+            raise InvalidSchemaError(f"invalid schema: a schema is a JSON object, not {documents.kind(self._root)}")
+        self._validator = _compile(self._root)
+        if self.type_at(ID_FIELD) != "string":
+            raise InvalidSchemaError("the collection schema should specify an _id string property")
+        self.names_modified = self._property(self._root, MODIFIED_FIELD) is not None
+
+    def check(self, instance: Document) -> None:
+        """Refuse an instance that the schema does not allow.
+
+        Raises:
+            SchemaViolationError: With field, rule and JSON pointer of the first violations.
+        """
+        value = documents.native(instance)
+        try:
+            if self._validator.is_valid(value):
+                return
+            violations = [_describe(error) for error in islice(self._validator.iter_errors(value), _MAX_REPORTED)]
+        except ValueError as error:
+            raise InvalidInstanceError(f"instance cannot be validated: {error}") from error
+        raise SchemaViolationError(f"{SchemaViolationError.default_text}: {'; '.join(violations)}")
+
+    def check_index(self, path: str) -> None:
+        """Refuse a path that cannot be indexed.
+
+        Args:
+            path: Names of fields, joined by dots.
+
+        Raises:
+            InvalidIndexError: The path is `_id`, is not in the schema, or leads to no string, number or boolean.
+        """
+        if path == ID_FIELD:
+            raise InvalidIndexError("cannot index _id: every collection is ordered by it already")
+        found = self.type_at(path)
+        if found is None:
+            raise InvalidIndexError(f"collection schema does not contain path: {path!r}")
+        if found not in INDEXABLE_TYPES:
+            raise InvalidIndexError(
+                f"value not indexable: {path!r} is of type {found!r}, not string, number, integer or boolean",
+            )
+
+    def type_at(self, path: str) -> object | None:
+        """The `type` of the schema at a dotted path, through `$ref`; None where the schema does not name the path."""
+        node: Any = self._root
+        for name in path.split("."):
+            node = self._property(node, name)
+            if node is None:
+                return None
+        found: object = self._resolved(node).get("type", "")
+        return found
+
+    def _property(self, node: object, name: str) -> Document | None:
+        properties = self._resolved(node).get("properties")
+        found = properties.get(name) if isinstance(properties, dict) else None
+        return found if isinstance(found, dict) else None
+
+    def _resolved(self, node: object) -> Document:
+        """The node itself or what its chain of references ends at; an empty schema where that is nothing."""
+        for _ in range(_MAX_REFERENCES):
+            if not isinstance(node, dict):
+                return {}
+            reference = node.get("$ref")
+            if not isinstance(reference, str):
+                return node
+            node = self._referred(reference)
+        return {}
+
+    def _referred(self, reference: str) -> object:
+        if not reference.startswith("#"):
+            return None
+        node: Any = self._root
+        for step in reference[1:].split("/")[1:]:
+            key = step.replace("~1", "/").replace("~0", "~")
+            node = node.get(key) if isinstance(node, dict) else None
+        return node
+
+
+def _compile(root: Document) -> jsonschema_rs.Validator:
+    patterns = jsonschema_rs.RegexOptions()
+    try:
+        if root.get("$schema") in _UNVERSIONED:
+            root = {**root, "$schema": _DRAFT_7}
+        return jsonschema_rs.validator_for(root, validate_formats=True, pattern_options=patterns, offline=True)
+    except (ValueError, TypeError, jsonschema_rs.ReferencingError) as error:
+        reason = getattr(error, "message", None) or str(error).split("\n", 1)[0]
+        raise InvalidSchemaError(f"invalid schema: {_shortened(reason)}") from error
+
+
+def _describe(error: jsonschema_rs.ValidationError) -> str:
+    """One violation, led by its field as the reference names it: `(root)` or a dotted path."""
+    path = [str(step) for step in error.instance_path]
+    pointer = "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in path)
+    where = f" (at {pointer})" if path else ""
+    return f"{'.'.join(path) or '(root)'}: {_shortened(error.message)}{where}"
+
+
+def _shortened(text: str) -> str:
+    """Messages quote the instance, which may be megabytes."""
+    return text if len(text) <= _MAX_REASON else f"{text[:_MAX_REASON]}..."
