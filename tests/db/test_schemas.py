@@ -39,7 +39,7 @@ def referring(draft="07"):
 def test_references_into_definitions_are_followed(draft):
     dog = referring(draft)
     dog.check(parse_instance(b'{"_id":"a","owner":{"age":1}}'))
-    with pytest.raises(SchemaViolationError, match="owner.age: .* is not of type .integer. .at /owner/age"):
+    with pytest.raises(SchemaViolationError, match=r"owner.age: .* is not of type .integer. .at /owner/age"):
         dog.check(parse_instance(b'{"_id":"a","owner":{"age":"x"}}'))
     dog.check_index("owner.age")
 

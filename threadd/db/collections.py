@@ -1,0 +1,70 @@
+"""Collections: their configuration as clients give it, and what is compiled from it."""
+
+import re
+from dataclasses import dataclass
+
+from threadd.db.errors import InvalidIndexError, InvalidNameError
+from threadd.db.schemas import Schema
+
+_NAME = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index of a collection.
+
+    Args:
+        path: Names of fields, joined by dots.
+        unique: Whether two instances may not have the same value there.
+    """
+
+    path: str
+    unique: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionConfig:
+    """What a client says of a collection.
+
+    Args:
+        name: Letters and digits with single hyphens between them.
+        schema: JSON Schema text.
+        indexes: At most one for each path.
+        write_validator: The body of a JavaScript function of `writer, event, instance`, or "".
+        read_filter: The body of a JavaScript function of `reader, instance`, or "".
+    """
+
+    name: str
+    schema: bytes
+    indexes: tuple[Index, ...] = ()
+    write_validator: str = ""
+    read_filter: str = ""
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of a database or a collection.
+
+    Raises:
+        InvalidNameError: The name is empty or breaks the rule (threads protocol, "DB semantics").
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidNameError
+
+
+def compile_schema(config: CollectionConfig) -> Schema:
+    """Check a whole configuration and compile its schema.
+
+    Raises:
+        InvalidNameError: As `check_name`.
+        InvalidSchemaError: As `Schema`.
+        InvalidIndexError: A path cannot be indexed or is named twice.
+    """
+    check_name(config.name)
+    schema = Schema(config.schema)
+    paths: set[str] = set()
+    for index in config.indexes:
+        schema.check_index(index.path)
+        if index.path in paths:
+            raise InvalidIndexError(f"two indexes name the path {index.path!r}: name each path once")
+        paths.add(index.path)
+    return schema
