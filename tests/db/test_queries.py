@@ -164,7 +164,7 @@ def test_the_order_of_mixed_values_is_total():
         {"v": [2]},
         {"v": {"a": 1}},
     ]
-    assert sorted(ordered[::-1], key=lambda row: sort_key(row, ("v",))) == ordered
+    assert sorted([*ordered[7:], *ordered[:7]], key=lambda row: sort_key(row, ("v",))) == ordered
 
 
 @given(st.binary())
