@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from threadd.db.documents import MODIFIED_FIELD, Document
 from threadd.db.errors import InvalidIndexError, InvalidNameError
 from threadd.db.schemas import Schema
 
@@ -68,3 +69,35 @@ def compile_schema(config: CollectionConfig) -> Schema:
             raise InvalidIndexError(f"two indexes name the path {index.path!r}: name each path once")
         paths.add(index.path)
     return schema
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Collection:
+    """A collection as it is now; UpdateCollection makes a new one of the same number.
+
+    Args:
+        number: Its number in the store.
+        config: What the client said of it.
+        schema: Its compiled schema.
+    """
+
+    number: int
+    config: CollectionConfig
+    schema: Schema
+
+    @property
+    def name(self) -> str:
+        """Its name, unique in the database."""
+        return self.config.name
+
+    def check(self, instance: Document, timestamp: int) -> None:
+        """Refuse an instance that the schema does not allow.
+
+        Args:
+            instance: The document, without `_mod`.
+            timestamp: What `_mod` will be, in ns; it counts where the schema names it.
+
+        Raises:
+            SchemaViolationError: As `Schema.check`.
+        """
+        self.schema.check({**instance, MODIFIED_FIELD: timestamp} if self.schema.names_modified else instance)
