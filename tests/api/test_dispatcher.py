@@ -1,0 +1,204 @@
+"""The dispatcher by itself, as any transport uses it."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from store.errors import StatusCode, ThreaddError
+from threadd.api.dispatcher import Call, Dispatcher, Method, snake_case
+from threadd.api.statuses import CallError
+
+
+class Echo:
+    def __init__(self, message):
+        self.message = message
+        self.events = []
+
+    async def echo(self, call, request):
+        if request.text == "wait":
+            try:
+                await asyncio.sleep(60)
+            finally:
+                self.events.append("ended")
+        if request.text == "fail":
+            raise ThreaddError("as asked")
+        if request.text == "crash":
+            raise ZeroDivisionError
+        return request
+
+    async def count_up(self, call, request):
+        try:
+            for number in range(int(request.text)):
+                yield self.message(text=str(number))
+            await asyncio.sleep(60)
+        finally:
+            self.events.append("closed")
+
+    async def join(self, call, requests):
+        return self.message(text="+".join([request.text async for request in requests]))
+
+    async def echo_all(self, call, requests):
+        async for request in requests:
+            yield request
+
+
+@pytest.fixture
+def echo(text_message):
+    return Echo(text_message)
+
+
+@pytest.fixture
+def dispatcher(policy, echo_service, echo):
+    made = Dispatcher(policy, max_message_bytes=1000)
+    made.register(echo_service, echo)
+    return made
+
+
+async def stream_of(*bodies):
+    for body in bodies:
+        yield body
+
+
+async def collect(dispatcher, method, *bodies, deadline=None):
+    call = Call(f"/tests.echo.API/{method}", deadline=deadline)
+    async with aclosing(dispatcher.invoke_stream(call, stream_of(*bodies))) as replies:
+        return [reply async for reply in replies]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("GetToken", "get_token"),
+        ("NewDB", "new_db"),
+        ("NewDBFromAddr", "new_db_from_addr"),
+        ("ListDBs", "list_dbs"),
+        ("GetDBInfo", "get_db_info"),
+        ("FindByID", "find_by_id"),
+        ("GetHostID", "get_host_id"),
+        ("Has", "has"),
+        ("PullIpfsPath", "pull_ipfs_path"),
+    ],
+)
+def test_rpc_names_in_python(name, expected):
+    assert snake_case(name) == expected
+
+
+def test_methods_come_from_the_descriptors(dispatcher, text_message):
+    method = dispatcher.methods["/tests.echo.API/CountUp"]
+    assert method == Method(
+        "/tests.echo.API/CountUp", text_message, text_message, client_streaming=False, server_streaming=True
+    )
+    assert not method.is_unary
+    assert dispatcher.methods["/tests.echo.API/Echo"].is_unary
+
+
+async def test_a_unary_call(dispatcher, text_message, policy):
+    call = Call("/tests.echo.API/Echo", [("a", "1"), ("b", "2"), ("a", "3")])
+    body = text_message(text="hello").SerializeToString()
+    assert await dispatcher.invoke_unary(call, body) == body
+    assert policy.admitted == [call]
+    assert call.metadata == {"a": ["1", "3"], "b": ["2"]}
+    assert call.peer == "in-process"
+    await call.send_headers()
+
+
+async def test_streams_of_every_kind(dispatcher, text_message, echo):
+    bodies = [text_message(text=text).SerializeToString() for text in "xyz"]
+    assert await collect(dispatcher, "EchoAll", *bodies) == bodies
+    assert await collect(dispatcher, "Join", *bodies) == [text_message(text="x+y+z").SerializeToString()]
+    assert await collect(dispatcher, "Echo", bodies[0]) == bodies[:1]
+    call = Call("/tests.echo.API/CountUp")
+    body = text_message(text="2").SerializeToString()
+    async with aclosing(dispatcher.invoke_stream(call, stream_of(body))) as replies:
+        assert [text_message.FromString(await anext(replies)).text for _ in range(2)] == ["0", "1"]
+    assert echo.events == ["closed"]
+
+
+@pytest.mark.parametrize("method", ["Echo", "CountUp"])
+async def test_a_call_without_its_request(dispatcher, method):
+    with pytest.raises(CallError) as caught:
+        await collect(dispatcher, method)
+    assert caught.value.code is StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("fail", StatusCode.UNKNOWN), ("crash", StatusCode.INTERNAL)],
+)
+async def test_errors_of_a_servicer(dispatcher, text_message, text, code):
+    body = text_message(text=text).SerializeToString()
+    with pytest.raises(CallError) as caught:
+        await dispatcher.invoke_unary(Call("/tests.echo.API/Echo"), body)
+    assert caught.value.code is code
+    with pytest.raises(CallError) as caught:
+        await collect(dispatcher, "Echo", body)
+    assert caught.value.code is code
+
+
+@pytest.mark.parametrize("method", ["Echo", "CountUp", "Join", "EchoAll"])
+@pytest.mark.parametrize(
+    ("body", "code", "text"),
+    [
+        (b"\xff\xff\xff", StatusCode.INVALID_ARGUMENT, "tests.echo.Text"),
+        (b"\x0a\x01\xff", StatusCode.INVALID_ARGUMENT, "tests.echo.Text"),
+        (b"x" * 1001, StatusCode.RESOURCE_EXHAUSTED, "smaller parts"),
+    ],
+)
+async def test_requests_that_cannot_be_read(dispatcher, method, body, code, text):
+    with pytest.raises(CallError) as caught:
+        await collect(dispatcher, method, body)
+    assert caught.value.code is code
+    assert text in caught.value.text
+
+
+@pytest.mark.parametrize(
+    ("method", "text"),
+    [
+        ("/tests.echo.API/NotYet", "method /tests.echo.API/NotYet is not implemented"),
+        ("/tests.echo.API/NotYetStream", "method /tests.echo.API/NotYetStream is not implemented"),
+        ("/tests.echo.API/Nothing", "unknown method Nothing for service tests.echo.API"),
+        ("/no.such/Thing", "unknown service no.such"),
+        ("garbage", "unknown service "),
+        ("", "unknown service "),
+    ],
+)
+async def test_methods_that_are_not_there(dispatcher, method, text):
+    with pytest.raises(CallError) as caught:
+        await dispatcher.invoke_unary(Call(method), b"")
+    assert (caught.value.code, caught.value.text) == (StatusCode.UNIMPLEMENTED, text)
+    with pytest.raises(CallError) as caught:
+        _ = [reply async for reply in dispatcher.invoke_stream(Call(method), stream_of(b""))]
+    assert (caught.value.code, caught.value.text) == (StatusCode.UNIMPLEMENTED, text)
+
+
+async def test_the_policy_speaks_before_the_request_is_read(dispatcher, policy):
+    policy.refuse_with = ThreaddError("not you")
+    for method in ("Echo", "NotYet", "EchoAll"):
+        with pytest.raises(CallError, match="not you"):
+            await collect(dispatcher, method, b"\xff")
+
+
+async def test_cancelling_the_task_cancels_the_servicer(dispatcher, text_message, echo):
+    body = text_message(text="wait").SerializeToString()
+    task = asyncio.create_task(dispatcher.invoke_unary(Call("/tests.echo.API/Echo"), body))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert echo.events == ["ended"]
+
+
+async def test_a_deadline_ends_the_call(dispatcher, text_message, echo):
+    soon = asyncio.get_running_loop().time() + 0.02
+    with pytest.raises(CallError) as caught:
+        await dispatcher.invoke_unary(
+            Call("/tests.echo.API/Echo", deadline=soon),
+            text_message(text="wait").SerializeToString(),
+        )
+    assert caught.value.code is StatusCode.DEADLINE_EXCEEDED
+    with pytest.raises(CallError) as caught:
+        await collect(dispatcher, "CountUp", text_message(text="1").SerializeToString(), deadline=soon)
+    assert caught.value.code is StatusCode.DEADLINE_EXCEEDED
+    assert echo.events == ["ended", "closed"]

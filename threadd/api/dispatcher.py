@@ -1,0 +1,341 @@
+"""Methods, calls, and the dispatcher that brings the two together; nothing here knows a transport.
+
+A transport builds a `Call`, hands it over with the bytes of its requests and sends the bytes that come back, or the
+`CallError` that is raised instead. It cancels a call by cancelling the task that runs it: a servicer then sees
+`asyncio.CancelledError` at its next await, and the dispatcher lets it pass.
+
+A servicer is any object with one method per rpc, named in snake case (`FindByID` is `find_by_id`):
+
+    unary request, unary reply      async def name(call, request) -> reply
+    unary request, reply stream     def name(call, request) -> async generator of replies
+    request stream, unary reply     async def name(call, requests) -> reply
+    both streams                    def name(call, requests) -> async generator of replies
+
+An rpc that the servicer has no method for answers UNIMPLEMENTED.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
+
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+
+from threadd.api.statuses import (
+    DeadlineError,
+    InvalidRequestError,
+    MessageTooLargeError,
+    UnimplementedError,
+    call_error,
+)
+
+if TYPE_CHECKING:
+    from net.keys import PublicKey
+
+MAX_MESSAGE_BYTES: Final = 16 * 2**20
+"""The default limit of one request message."""
+
+Handler: TypeAlias = Callable[["Call", Any], Any]
+
+_WORD_BORDER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z](?!s(?:[A-Z]|$))[a-z])")
+
+
+class Transport(Protocol):
+    """What a call asks of whatever carries it; a servicer context of grpc.aio is one as it stands."""
+
+    def peer(self) -> str:
+        """Where the call comes from, for logs."""
+
+    async def send_initial_metadata(self, initial_metadata: Any, /) -> None:
+        """Send the headers of the reply now; once per call, before the first reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A transport with nothing to say: for tests, and for those that send headers with the first reply.
+
+    Args:
+        name: Where the call comes from.
+    """
+
+    name: str = "in-process"
+
+    def peer(self) -> str:
+        """See `Transport`."""
+        return self.name
+
+    async def send_initial_metadata(self, initial_metadata: Any, /) -> None:
+        """See `Transport`; nothing is sent."""
+
+
+class Call:
+    """One call: who, what, from where, until when.
+
+    Args:
+        method: Full name, such as `/threads.pb.API/FindByID`.
+        metadata: Pairs of lower-case name and value, as often as they were sent; values of `-bin` names are bytes.
+        transport: What carries the call.
+        deadline: When the dispatcher has to end the call, in the seconds of the event loop's clock. None where there is
+            no deadline, or the transport ends the call by itself.
+
+    Attributes:
+        metadata: The values by name, in the order in which they came.
+        identity: On whose behalf to read and write. A policy sets it; a method that is exempt from authentication may
+            have none.
+        caller: What the hub knows about the caller (`threadd.hub`); None on the threads door.
+    """
+
+    __slots__ = ("caller", "deadline", "identity", "metadata", "method", "transport")
+
+    def __init__(
+        self,
+        method: str,
+        metadata: Iterable[tuple[str, str | bytes]] = (),
+        transport: Transport = Peer(),
+        deadline: float | None = None,
+    ) -> None:
+        self.method = method
+        self.metadata: dict[str, list[Any]] = {}
+        for name, value in metadata:
+            self.metadata.setdefault(name, []).append(value)
+        self.transport = transport
+        self.deadline = deadline
+        self.identity: PublicKey
+        self.caller: Any = None
+
+    @property
+    def peer(self) -> str:
+        """Where the call comes from, for logs."""
+        return self.transport.peer()
+
+    async def send_headers(self) -> None:
+        """Tell the client that the call has begun, before there is a reply; at most once."""
+        await self.transport.send_initial_metadata(())
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What the descriptors say about one rpc.
+
+    Args:
+        full_name: As on the wire: `/threads.pb.API/FindByID`.
+        request_type: The class of its request messages.
+        reply_type: The class of its reply messages.
+        client_streaming: Whether there are many requests.
+        server_streaming: Whether there are many replies.
+    """
+
+    full_name: str
+    request_type: type[Message]
+    reply_type: type[Message]
+    client_streaming: bool
+    server_streaming: bool
+
+    @classmethod
+    def of(cls, descriptor: MethodDescriptor) -> Self:
+        """The method that a descriptor describes."""
+        return cls(
+            f"/{descriptor.containing_service.full_name}/{descriptor.name}",
+            message_factory.GetMessageClass(descriptor.input_type),
+            message_factory.GetMessageClass(descriptor.output_type),
+            descriptor.client_streaming,
+            descriptor.server_streaming,
+        )
+
+    @property
+    def is_unary(self) -> bool:
+        """Whether one request gets one reply."""
+        return not (self.client_streaming or self.server_streaming)
+
+
+class Policy(Protocol):
+    """Who may call what on a door; see `threadd.api.authentication`."""
+
+    def admit(self, call: Call, /) -> None:
+        """Decide by the metadata alone, before the request is looked at, and fill in `call.identity` and `call.caller`.
+
+        Raises:
+            ThreaddError: The call is refused.
+        """
+
+    def run(self, call: Call, request: Any, handler: Handler, /) -> Awaitable[Any]:
+        """Run a unary call that was admitted, with what has to happen before and after it.
+
+        Raises:
+            ThreaddError: The call is refused by what it asks for.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """A method and what runs it here.
+
+    Args:
+        method: The method.
+        handler: The servicer's method, or None where it has none.
+        decode: Makes a request of bytes.
+    """
+
+    method: Method
+    handler: Handler | None
+    decode: Callable[[bytes], Any]
+
+
+class Dispatcher:
+    """Decodes, authenticates, runs and encodes the calls of one door.
+
+    Args:
+        policy: Who may call what.
+        max_message_bytes: The limit of one request message.
+    """
+
+    def __init__(self, policy: Policy, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        self.max_message_bytes = max_message_bytes
+        self._policy = policy
+        self._bound: dict[str, _Bound] = {}
+        self._methods: dict[str, Method] = {}
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """Every registered method by its full name."""
+        return MappingProxyType(self._methods)
+
+    def register(self, service: ServiceDescriptor, servicer: object) -> None:
+        """Add a service.
+
+        Args:
+            service: Its descriptor, such as `threads_pb2.DESCRIPTOR.services_by_name["API"]`.
+            servicer: Has a method for each rpc that is there; None if there is none at all yet.
+        """
+        for descriptor in service.methods:
+            method = Method.of(descriptor)
+            handler = getattr(servicer, snake_case(descriptor.name), None)
+            self._methods[method.full_name] = method
+            self._bound[method.full_name] = _Bound(method, handler, method.request_type.FromString)
+
+    async def invoke_unary(self, call: Call, body: bytes) -> bytes:
+        """Run a call of a method that is unary on both sides.
+
+        Args:
+            call: The call.
+            body: The protobuf bytes of the request.
+
+        Returns:
+            The protobuf bytes of the reply.
+
+        Raises:
+            CallError: Anything went wrong.
+        """
+        try:
+            bound, handler = self._admitted(call)
+            request = self._decode(bound, body)
+            if call.deadline is None:
+                reply = await self._policy.run(call, request, handler)
+            else:
+                reply = await _until(call.deadline, self._policy.run(call, request, handler))
+            encoded: bytes = reply.SerializeToString()
+        except Exception as error:
+            raise call_error(error, call.method) from error
+        return encoded
+
+    async def invoke_stream(self, call: Call, bodies: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        """Run a call of any kind whose requests come one by one; the end of the iterator is the client's half-close.
+
+        Close the generator (`contextlib.aclosing`) when the client goes away.
+
+        Args:
+            call: The call.
+            bodies: The protobuf bytes of the requests.
+
+        Yields:
+            The protobuf bytes of each reply.
+
+        Raises:
+            CallError: Anything went wrong.
+        """
+        try:
+            bound, handler = self._admitted(call)
+            method = bound.method
+            requests = self._decoded(bound, bodies)
+            argument: Any = requests if method.client_streaming else await _until(call.deadline, _only(requests))
+            if method.server_streaming:
+                async with aclosing(handler(call, argument)) as replies:
+                    while (reply := await _until(call.deadline, anext(replies, None))) is not None:
+                        yield reply.SerializeToString()
+            else:
+                run = _run_as_it_is if method.client_streaming else self._policy.run
+                reply = await _until(call.deadline, run(call, argument, handler))
+                yield reply.SerializeToString()
+        except Exception as error:
+            raise call_error(error, call.method) from error
+
+    def _admitted(self, call: Call) -> tuple[_Bound, Handler]:
+        bound = self._bound.get(call.method)
+        if bound is None:
+            raise UnimplementedError(self._unknown(call.method))
+        self._policy.admit(call)
+        if bound.handler is None:
+            raise UnimplementedError(f"method {call.method} is not implemented")
+        return bound, bound.handler
+
+    def _unknown(self, method: str) -> str:
+        service, _, name = method.removeprefix("/").rpartition("/")
+        if any(known.startswith(f"/{service}/") for known in self._methods):
+            return f"unknown method {name} for service {service}"
+        return f"unknown service {service}"
+
+    def _decode(self, bound: _Bound, body: bytes) -> Any:
+        if len(body) > self.max_message_bytes:
+            raise MessageTooLargeError(
+                f"request of {len(body)} bytes is larger than the {self.max_message_bytes} bytes that are taken: "
+                "send it in smaller parts",
+            )
+        try:
+            return bound.decode(body)
+        except DecodeError as error:
+            name = bound.method.request_type.DESCRIPTOR.full_name
+            raise InvalidRequestError(f"request is not a valid {name} message: {error}") from error
+
+    async def _decoded(self, bound: _Bound, bodies: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for body in bodies:
+            yield self._decode(bound, body)
+
+
+def snake_case(name: str) -> str:
+    """The Python name of an rpc: `ListDBs` is `list_dbs`."""
+    return _WORD_BORDER.sub("_", name).lower()
+
+
+def _run_as_it_is(call: Call, argument: Any, handler: Handler) -> Awaitable[Any]:
+    running: Awaitable[Any] = handler(call, argument)
+    return running
+
+
+async def _only(requests: AsyncIterator[Any]) -> Any:
+    request = await anext(requests, None)
+    if request is None:
+        raise InvalidRequestError("the call ended without its request message")
+    return request
+
+
+async def _until(deadline: float | None, awaitable: Awaitable[Any]) -> Any:
+    """Await something until a deadline.
+
+    Raises:
+        DeadlineError: It did not finish in time, and was cancelled.
+    """
+    if deadline is None:
+        return await awaitable
+    scope = asyncio.timeout_at(deadline)
+    try:
+        async with scope:
+            return await awaitable
+    except TimeoutError as error:
+        if scope.expired():
+            raise DeadlineError from error
+        raise

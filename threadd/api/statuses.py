@@ -1,0 +1,86 @@
+"""The one place where an error becomes a gRPC status."""
+
+import secrets
+from typing import ClassVar, Final
+
+import structlog
+
+from store.errors import StatusCode, ThreaddError
+
+MAX_TEXT_BYTES: Final = 4_000
+"""The most bytes of a status text on the wire; a gRPC client refuses trailers from 8 KiB on, status and all."""
+
+_ELLIPSIS = "..."
+
+_log = structlog.get_logger(__name__)
+
+
+class CallError(Exception):
+    """How a call ended that did not end well; what a transport sends instead of a reply.
+
+    Args:
+        code: The status code.
+        text: The status text, at most `MAX_TEXT_BYTES` long in the percent encoding of gRPC.
+    """
+
+    def __init__(self, code: StatusCode, text: str) -> None:
+        super().__init__(code, text)
+        self.code = code
+        self.text = text
+
+
+class InvalidRequestError(ThreaddError):
+    """A request cannot be read, or lacks what it needs."""
+
+    code: ClassVar[StatusCode] = StatusCode.INVALID_ARGUMENT
+
+
+class UnimplementedError(ThreaddError):
+    """There is no such method, or none yet."""
+
+    code: ClassVar[StatusCode] = StatusCode.UNIMPLEMENTED
+
+
+class MessageTooLargeError(ThreaddError):
+    """A request is larger than this daemon takes."""
+
+    code: ClassVar[StatusCode] = StatusCode.RESOURCE_EXHAUSTED
+
+
+class DeadlineError(ThreaddError):
+    """The caller's time is up."""
+
+    code: ClassVar[StatusCode] = StatusCode.DEADLINE_EXCEEDED
+    default_text: ClassVar[str] = "Deadline exceeded"
+
+
+def call_error(error: Exception, method: str) -> CallError:
+    """Turn what a call raised into what its client is told.
+
+    An error that nobody foresaw is told as INTERNAL with a correlation ID; the log holds the error under the same ID.
+
+    Args:
+        error: What was raised.
+        method: The full name of the method, for the log.
+    """
+    if isinstance(error, CallError):
+        return error
+    if isinstance(error, ThreaddError):
+        return CallError(error.code, fit(error.text))
+    correlation_id = secrets.token_hex(8)
+    _log.error("a call failed unexpectedly", method=method, correlation_id=correlation_id, exc_info=error)
+    return CallError(StatusCode.INTERNAL, f"internal error {correlation_id}: look for this ID in the daemon's log")
+
+
+def fit(text: str) -> str:
+    """Cut a text to what fits into a trailer; lone surrogates become question marks."""
+    data = text.encode("utf-8", "replace")
+    room = MAX_TEXT_BYTES
+    if len(data) * 3 <= room:
+        return data.decode()
+    for position, byte in enumerate(data):
+        # Bytes outside of this range, and the percent sign itself, travel as %XX.
+        room -= 1 if 0x20 <= byte <= 0x7E and byte != 0x25 else 3  # noqa: PLR2004 - the range of the gRPC specification
+        if room < 0:
+            return data[: position - len(_ELLIPSIS)].decode("utf-8", "ignore") + _ELLIPSIS
+    return data.decode()
