@@ -180,6 +180,32 @@ def native(value: Any) -> Any:
     return value
 
 
+def with_numbers_of(original: Any, value: Any) -> Any:
+    """A value in which the numbers that equal the original's at the same place are written as there.
+
+    Args:
+        original: A document as it is kept.
+        value: What came of it in an engine that knows doubles only.
+    """
+    if isinstance(value, dict) and isinstance(original, dict):
+        return {key: with_numbers_of(original.get(key), item) for key, item in value.items()}
+    if isinstance(value, list) and isinstance(original, list) and len(value) == len(original):
+        return [with_numbers_of(old, item) for old, item in zip(original, value, strict=True)]
+    if is_number(value) and is_number(original) and as_double(value) == as_double(original):
+        return original
+    return value
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a JSON number; for Python a boolean is one too."""
+    return isinstance(value, int | Literal) and not isinstance(value, bool)
+
+
+def as_double(value: Any) -> float:
+    """A JSON number as the IEEE double that it compares as."""
+    return value.number if isinstance(value, Literal) else float(value)
+
+
 def merge_patch(before: Document, after: Document) -> Document:
     """The RFC 7386 patch that turns one object into another, as far as such a patch can: it cannot set a null."""
     patch: Document = {key: None for key in before if key not in after}

@@ -68,6 +68,16 @@ class InvalidScriptError(ThreaddError):
     code = StatusCode.INVALID_ARGUMENT
 
 
+class ScriptError(ThreaddError):
+    """A validator or a filter failed, took too long or used too much memory; whatever it was asked for is refused."""
+
+
+class WriteDeniedError(ThreaddError):
+    """The collection's write validator does not accept a write."""
+
+    default_text = "app denied net record body"
+
+
 class InvalidInstanceError(ThreaddError):
     """What was sent is not an instance: not JSON, not an object, or with an impossible ID."""
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from threadd.db import documents
-from threadd.db.documents import ID_FIELD, Document, Literal
+from threadd.db.documents import ID_FIELD, Document, Literal, as_double, is_number
 from threadd.db.errors import InvalidInstanceError, InvalidQueryError
 
 MAX_QUERY_DEPTH = 32
@@ -66,7 +66,7 @@ class Criterion:
         elif isinstance(self.value, bool):
             comparable = isinstance(found, bool)
         else:
-            comparable = _is_number(found)
+            comparable = is_number(found)
             found = as_double(found) if comparable else found
         return comparable and _COMPARISONS[self.operation](found, self.value)
 
@@ -126,15 +126,6 @@ def value_at(document: Document, path: tuple[str, ...]) -> Any:
     return value
 
 
-def as_double(value: Any) -> float:
-    """A JSON number as the IEEE double that it compares as."""
-    return value.number if isinstance(value, Literal) else float(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | Literal) and not isinstance(value, bool)
-
-
 def sort_key(document: Document, path: tuple[str, ...]) -> tuple[int, Any]:
     """The place of a document in the total order of the values at a path.
 
@@ -148,7 +139,7 @@ def sort_key(document: Document, path: tuple[str, ...]) -> tuple[int, Any]:
         return 1, 0
     if isinstance(value, bool):
         return 2, value
-    if _is_number(value):
+    if is_number(value):
         return 3, as_double(value)
     if isinstance(value, str):
         return 4, value
@@ -215,7 +206,7 @@ def _scalar(value: Any, where: str) -> Scalar:
             f"invalid query: {where}: value type should describe exactly one type: string, bool or float",
         )
     name, scalar = given[0]
-    if name == "float" and _is_number(scalar):
+    if name == "float" and is_number(scalar):
         return as_double(scalar)
     if (name == "string" and isinstance(scalar, str)) or (name == "bool" and isinstance(scalar, bool)):
         return scalar
@@ -260,6 +251,6 @@ def _whole(fields: Document, name: str, where: str) -> int:
     number = fields.get(name)
     if number is None:
         return 0
-    if not _is_number(number) or isinstance(number, Literal):
+    if not is_number(number) or isinstance(number, Literal):
         raise InvalidQueryError(f"invalid query: {where}.{name} is a whole number, not {documents.kind(number)}")
     return int(number)

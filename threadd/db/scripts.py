@@ -1,0 +1,169 @@
+"""Write validators and read filters: clients' JavaScript, run in worker processes under a time limit."""
+
+import asyncio
+import json
+import struct
+import sys
+from dataclasses import dataclass, field
+
+import msgspec
+
+from threadd.db import documents
+from threadd.db.errors import InvalidScriptError, ScriptError, WriteDeniedError
+from threadd.db.script_worker import Answer, Request
+
+CALL_SECONDS = 1.0
+"""What one call may take, by the wall clock."""
+
+_START_SECONDS = 10.0
+_LENGTH = struct.Struct(">I")
+_VALIDATOR_ARGUMENTS = "writer,event,instance"
+_FILTER_ARGUMENTS = "reader,instance"
+
+
+@dataclass(slots=True)
+class ScriptRunner:
+    """Runs scripts in worker processes that are started when they are first needed.
+
+    Args:
+        workers: How many calls may run at once.
+        seconds: What one call may take, by the wall clock.
+    """
+
+    workers: int = 2
+    seconds: float = CALL_SECONDS
+    _idle: list["_Worker"] = field(default_factory=list)
+    _places: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._places = asyncio.Semaphore(self.workers)
+
+    async def check(self, body: str, *, validator: bool) -> None:
+        """Refuse a body that does not compile.
+
+        Args:
+            body: The body of a function.
+            validator: Whether it is a write validator, else it is a read filter.
+
+        Raises:
+            InvalidScriptError: With the place and the reason.
+        """
+        names = _VALIDATOR_ARGUMENTS if validator else _FILTER_ARGUMENTS
+        try:
+            await self._call(Request(body, names, "[]", only_compile=True))
+        except ScriptError as error:
+            raise InvalidScriptError(f"compiling js func: {error.text}") from error
+
+    async def validate(self, body: str, writer: str, event: bytes, instance: bytes | None) -> None:
+        """Ask a write validator.
+
+        Args:
+            body: Its body.
+            writer: Text of the writer's public key.
+            event: JSON text of the event.
+            instance: JSON text of the instance before the event, or None.
+
+        Raises:
+            WriteDeniedError: It did not return true; a string that it returns is the reason.
+            ScriptError: It failed or took too long.
+        """
+        values = f"[{json.dumps(writer)},{event.decode()},{(instance or b'null').decode()}]"
+        try:
+            result = await self._call(Request(body, _VALIDATOR_ARGUMENTS, values))
+        except ScriptError as error:
+            raise ScriptError(f"running write validator func: {error.text}") from error
+        if result in ("false", "null"):
+            raise WriteDeniedError
+        if result != "true":
+            reason = json.loads(result)
+            raise WriteDeniedError(f"{WriteDeniedError.default_text}: {reason if isinstance(reason, str) else result}")
+
+    async def filter(self, body: str, reader: str, instance: bytes) -> bytes | None:
+        """Ask a read filter.
+
+        Args:
+            body: Its body.
+            reader: Text of the reader's public key.
+            instance: JSON text of the instance.
+
+        Returns:
+            JSON text of what the reader may see, or None where that is nothing. Numbers that the filter left alone are
+            as they were written.
+
+        Raises:
+            ScriptError: It failed or took too long.
+        """
+        values = f"[{json.dumps(reader)},{instance.decode()}]"
+        try:
+            result = await self._call(Request(body, _FILTER_ARGUMENTS, values))
+        except ScriptError as error:
+            raise ScriptError(f"running read filter func: {error.text}") from error
+        shown = documents.parse(result.encode())
+        if not isinstance(shown, dict):
+            return None
+        return documents.to_bytes(documents.with_numbers_of(documents.parse(instance), shown))
+
+    async def _call(self, request: Request) -> str:
+        async with self._places:
+            worker = self._idle.pop() if self._idle else await _Worker.start()
+            whole = False
+            try:
+                answer = await asyncio.wait_for(worker.call(request), self.seconds)
+                whole = True
+            except TimeoutError as error:
+                raise ScriptError(f"timed out: a call may take {self.seconds:g} s") from error
+            except (OSError, EOFError) as error:
+                raise ScriptError("the script ended its engine") from error
+            finally:
+                if whole:
+                    self._idle.append(worker)
+                else:
+                    await worker.kill()
+        if answer.error:
+            raise ScriptError(answer.error)
+        return answer.result
+
+    async def close(self) -> None:
+        """End all idle workers; busy ones end with the calls that wait for them."""
+        while self._idle:
+            await self._idle.pop().kill()
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: asyncio.subprocess.Process
+    source: asyncio.StreamReader
+    sink: asyncio.StreamWriter
+
+    @classmethod
+    async def start(cls) -> "_Worker":
+        """Start a worker and wait until it answers, so that a first call is not charged with its start."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "threadd.db.script_worker"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        if process.stdout is None or process.stdin is None:
+            raise ScriptError("the script engine has no pipes")
+        worker = cls(process, process.stdout, process.stdin)
+        try:
+            await asyncio.wait_for(worker.call(Request("", "", "[]", only_compile=True)), _START_SECONDS)
+        except (TimeoutError, OSError, EOFError) as error:
+            await worker.kill()
+            raise ScriptError("the script engine does not start") from error
+        return worker
+
+    async def call(self, request: Request) -> Answer:
+        """One request and its answer; EOFError where the process ends instead."""
+        data = msgspec.msgpack.encode(request)
+        self.sink.write(_LENGTH.pack(len(data)) + data)
+        await self.sink.drain()
+        (length,) = _LENGTH.unpack(await self.source.readexactly(_LENGTH.size))
+        return msgspec.msgpack.decode(await self.source.readexactly(length), type=Answer)
+
+    async def kill(self) -> None:
+        """End the process, whatever it does, and wait for that."""
+        self.sink.close()
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
