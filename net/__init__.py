@@ -1,0 +1,1 @@
+"""Threads: IDs, keys, tokens, records and logs, and how peers exchange them."""
