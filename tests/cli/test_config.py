@@ -1,0 +1,172 @@
+"""Where settings come from and what they may be."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from threadd import config
+from threadd.config import Endpoint, SettingError
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+def load(**given: Any) -> config.Settings:
+    sources = SimpleNamespace(flags={}, environment={}, config_file=None)
+    vars(sources).update(given)
+    return config.load(sources.flags, sources.environment, sources.config_file)
+
+
+def test_defaults(tmp_path: Path) -> None:
+    settings = load()
+    assert settings.repo.name == "threadd"
+    assert settings.repo == config.default_repo()
+    assert settings.hub_api == Endpoint("127.0.0.1", 3006)
+    assert settings.hub_web == Endpoint("127.0.0.1", 3007)
+    assert settings.threads_api == Endpoint("127.0.0.1", 6006)
+    assert settings.threads_web == Endpoint("127.0.0.1", 6007)
+    assert settings.gateway == Endpoint("127.0.0.1", 8006)
+    assert settings.host_addr.text == "/ip4/0.0.0.0/tcp/4006"
+    assert settings.threads_per_owner == 100
+    assert (settings.log_level, settings.log_format, settings.threads_open) == ("info", "auto", False)
+
+
+def test_each_source_beats_the_next(tmp_path: Path) -> None:
+    file = tmp_path / "threadd.toml"
+    file.write_text(
+        'hub-api = "127.0.0.1:1"\nhub_web = "127.0.0.1:1"\ngateway = "127.0.0.1:1"\nthreads-per-owner = 7\n'
+    )
+    settings = load(
+        flags={"hub_api": "127.0.0.1:3", "hub_web": None},
+        environment={"THREADD_HUB_API": "127.0.0.1:2", "THREADD_HUB_WEB": "127.0.0.1:2", "THREADD_GATEWAY": ""},
+        config_file=file,
+    )
+    assert [door and door.port for door in (settings.hub_api, settings.hub_web, settings.gateway)] == [3, 2, 1]
+    assert settings.threads_api == Endpoint("127.0.0.1", 6006)
+    assert settings.threads_per_owner == 7
+
+
+def test_the_environment_names_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "elsewhere.toml"
+    file.write_text('gateway = "off"')
+    assert load(environment={"THREADD_CONFIG": str(file)}).gateway is None
+
+
+def test_the_file_in_the_users_folder_is_read_if_it_is_there() -> None:
+    config.default_config_file().parent.mkdir(parents=True)
+    config.default_config_file().write_text('gateway = "off"')
+    assert load().gateway is None
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("off", None),
+        ("OFF", None),
+        ("localhost:0", Endpoint("localhost", 0)),
+        ("[::1]:3006", Endpoint("::1", 3006)),
+        ("0.0.0.0:65535", Endpoint("0.0.0.0", 65535)),
+        ("hub.example.org:80", Endpoint("hub.example.org", 80)),
+    ],
+)
+def test_endpoints(text: str, endpoint: Endpoint | None) -> None:
+    assert config.parse_endpoint(text) == endpoint
+    if endpoint:
+        assert str(endpoint) == text
+
+
+@pytest.mark.parametrize("text", ["", "3006", "127.0.0.1", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:65536", "h:-1"])
+def test_what_is_no_endpoint(text: str) -> None:
+    with pytest.raises(
+        SettingError, match=r"--hub-api: '.*' is not HOST:PORT or off; write for example 127.0.0.1:3006"
+    ):
+        load(flags={"hub_api": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (":3006", "write 0.0.0.0:3006"),
+        ("::1:3006", "without brackets"),
+        ("[127.0.0.1]:3006", "no IPv6 address"),
+        ("a b:3006", "neither an IP address nor a host name"),
+        ("http://127.0.0.1:3006", "is not HOST:PORT"),
+    ],
+)
+def test_hints_for_endpoints(text: str, hint: str) -> None:
+    with pytest.raises(SettingError, match=hint):
+        load(environment={"THREADD_HUB_API": text})
+
+
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1:4006", "/ip4/300.0.0.1/tcp/4006", "/ip4/0.0.0.0", "/tcp/4006", "/ip4/0.0.0.0/udp/1", ""]
+)
+def test_what_is_no_host_address(text: str) -> None:
+    with pytest.raises(SettingError, match=r"write for example /ip4/0\.0\.0\.0/tcp/4006"):
+        load(flags={"host_addr": text})
+
+
+@pytest.mark.parametrize(
+    ("flags", "place"),
+    [
+        ({"log_level": "loud"}, "--log-level: 'loud' is none of debug, info, warning, error"),
+        ({"log_format": "xml"}, "--log-format: 'xml' is none of auto, human, json"),
+        ({"threads_open": "perhaps"}, "--threads-open: 'perhaps' is neither true nor false"),
+        ({"threads_per_owner": "-1"}, "--threads-per-owner: '-1' is not a whole number"),
+    ],
+)
+def test_words_and_numbers(flags: dict[str, str], place: str) -> None:
+    with pytest.raises(SettingError, match=place):
+        load(flags=flags)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("hub-apu = 1", "unknown key 'hub-apu'; did you mean hub-api?"),
+        ("xyzzy = 1", "unknown key 'xyzzy'; known are repo, hub-api"),
+        ('hub-api = "off"\nhub_api = "off"', "gives hub-api twice"),
+        ("hub-api = []", "hub-api in .* is neither a text nor a number"),
+        ("gateway = 8006", "gateway in .*: '8006' is not HOST:PORT"),
+        ("hub-api = ", "is not TOML"),
+    ],
+)
+def test_a_wrong_file(tmp_path: Path, text: str, hint: str) -> None:
+    file = tmp_path / "threadd.toml"
+    file.write_text(text)
+    with pytest.raises(SettingError, match=hint):
+        load(config_file=file)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"cannot read .*nowhere\.toml: No such file"):
+        load(config_file=tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize("door", ["threads_api", "threads_web"])
+@pytest.mark.parametrize("address", ["0.0.0.0:6006", "[::]:6006", "192.168.1.5:6006", "example.org:6006"])
+def test_a_door_without_keys_stays_at_home_unless_asked(door: str, address: str) -> None:
+    with pytest.raises(SettingError, match=r"asks for no key.*--threads-open"):
+        load(flags={door: address})
+    assert getattr(load(flags={door: address, "threads_open": "true"}), door) == config.parse_endpoint(address)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "localhost:1", "off"])
+def test_a_door_without_keys_on_loopback(address: str) -> None:
+    load(flags={"threads_api": address, "threads_web": address})
+
+
+def test_the_hub_may_listen_anywhere() -> None:
+    assert load(flags={"hub_api": "0.0.0.0:3006"}).hub_api == Endpoint("0.0.0.0", 3006)
+
+
+def test_the_repository_is_an_absolute_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(flags={"repo": "here"}).repo == tmp_path / "here"
+    assert load(environment={"THREADD_REPO": "~/there"}).repo == tmp_path / "home" / "there"

@@ -1,0 +1,63 @@
+"""Logging: one line an event, on standard error; for people on a terminal, as JSON otherwise."""
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_SECRET_NAMES = frozenset(
+    {"secret", "token", "authorization", "private_key", "seed", "signature", "password", "read_key", "service_key"}
+)
+
+
+def _hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Keep the value of anything that is named like a secret out of the log, whoever put it there."""
+    for name in event.keys() & _SECRET_NAMES:
+        event[name] = "(hidden)"
+    return event
+
+
+def set_up(level: str, form: str, stream: TextIO | None = None) -> None:
+    """Set up logging for the process; the logs of libraries take the same way.
+
+    Args:
+        level: ``debug``, ``info``, ``warning`` or ``error``.
+        form: ``human``, ``json``, or ``auto`` for human on a terminal and JSON elsewhere.
+        stream: Where to write; standard error when left out.
+    """
+    stream = stream or sys.stderr
+    human = form == "human" or (form == "auto" and stream.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _hide_secrets,
+    ]
+    last: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        if human
+        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
