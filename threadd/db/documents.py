@@ -198,7 +198,7 @@ def with_numbers_of(original: Any, value: Any) -> Any:
 
 def is_number(value: Any) -> bool:
     """Whether a value is a JSON number; for Python a boolean is one too."""
-    return isinstance(value, int | Literal) and not isinstance(value, bool)
+    return isinstance(value, int | float | Literal) and not isinstance(value, bool)
 
 
 def as_double(value: Any) -> float:

@@ -118,3 +118,10 @@ class InvalidQueryError(ThreaddError):
     """A query is not one."""
 
     code = StatusCode.INVALID_ARGUMENT
+
+
+class ResultTooLargeError(ThreaddError):
+    """The rows of a query are more than one answer holds."""
+
+    code = StatusCode.RESOURCE_EXHAUSTED
+    default_text = "the result is larger than one answer may be: ask for fewer rows with limit, and go on with seek"

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from threadd.db import documents
-from threadd.db.documents import ID_FIELD, Document, Literal, as_double, is_number
+from threadd.db.documents import ID_FIELD, Document, as_double, is_number
 from threadd.db.errors import InvalidInstanceError, InvalidQueryError
 
 MAX_QUERY_DEPTH = 32
@@ -99,6 +99,12 @@ class Query:
     def by_id(self) -> bool:
         """Whether rows are wanted in the order in which they are kept."""
         return self.sort_path == (ID_FIELD,)
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """The top-level fields that decide whether and where a document is among the rows."""
+        fields = {self.sort_path[0]}.union(criterion.path[0] for criterion in self.ands)
+        return frozenset(fields.union(*(query.fields for query in self.ors)))
 
     @cached_property
     def matches_all(self) -> bool:
@@ -251,6 +257,6 @@ def _whole(fields: Document, name: str, where: str) -> int:
     number = fields.get(name)
     if number is None:
         return 0
-    if not is_number(number) or isinstance(number, Literal):
+    if isinstance(number, bool) or not isinstance(number, int):
         raise InvalidQueryError(f"invalid query: {where}.{name} is a whole number, not {documents.kind(number)}")
     return int(number)
