@@ -1,0 +1,59 @@
+"""The daemon's own key, kept in a file of its repository in the form that the reference keeps it."""
+
+import os
+from pathlib import Path
+
+from net.crypto import Randomness
+from net.errors import InvalidKeyError
+from net.keys import PrivateKey
+from store.errors import FormatError
+
+FILE_NAME = "host.key"
+
+_MODE = 0o600
+
+
+def load(repo: Path, randomness: Randomness) -> PrivateKey:
+    """Read the key of a repository, or make it at the first start.
+
+    Args:
+        repo: The repository's folder; its lock is held.
+        randomness: Gives the seed of a new key.
+
+    Returns:
+        The key; the daemon's peer ID is made of it.
+
+    Raises:
+        FormatError: The file holds no Ed25519 key.
+    """
+    path = repo / FILE_NAME
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return _make(path, randomness)
+    try:
+        return PrivateKey.from_bytes(data)
+    except InvalidKeyError as error:
+        raise FormatError(
+            f"{path} holds no Ed25519 key of 68 bytes in libp2p's form; put the right file back, since "
+            "peers and tokens know this daemon by its key"
+        ) from error
+
+
+def _make(path: Path, randomness: Randomness) -> PrivateKey:
+    """Write a new key so that the file is there whole or not at all."""
+    key = PrivateKey.random(randomness)
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(key.bytes)
+        file.flush()
+        os.fsync(descriptor)
+    fresh.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return key
