@@ -1,0 +1,75 @@
+"""Accounts: developers and organisations, each with an Ed25519 key of its own.
+
+What an account owns belongs to its public key. The built-in account `local` owns the API keys that the command line
+makes; it is there from the first start on.
+"""
+
+from collections.abc import Callable
+
+from net.keys import PrivateKey
+from store import accounts as rows
+from store.accounts import AccountRow
+from store.engine import Transaction
+from store.overlay import Overlay
+
+LOCAL = "local"
+
+
+class Accounts:
+    """All accounts.
+
+    Args:
+        overlay: The store with what is on its way to it.
+        randomness: Gives so many unpredictable bytes.
+        clock: Nanoseconds since 1970.
+    """
+
+    def __init__(self, overlay: Overlay, randomness: Callable[[int], bytes], clock: Callable[[], int]) -> None:
+        self._overlay = overlay
+        self._randomness = randomness
+        self._clock = clock
+        self._local: AccountRow | None = None
+
+    async def open(self) -> None:
+        """Make the built-in account unless it is there."""
+        self._local = self.find(LOCAL)
+        if self._local is not None:
+            return
+        key = PrivateKey.random(self._randomness)
+        row = AccountRow(public_key=key.public.bytes, private_key=key.bytes, name=LOCAL, kind=0, created=self._clock())
+        transaction = Transaction()
+        rows.put_account(transaction, row)
+        await self._overlay.submit(transaction)
+        self._local = row
+
+    def local(self) -> AccountRow:
+        """Give the built-in account.
+
+        Raises:
+            RuntimeError: `open` was not awaited.
+        """
+        if self._local is None:
+            raise RuntimeError("the accounts are not open")
+        return self._local
+
+    def get(self, public_key: bytes) -> AccountRow | None:
+        """Look up an account.
+
+        Args:
+            public_key: As libp2p protobuf bytes.
+
+        Returns:
+            The account, or None when there is none.
+        """
+        return rows.get_account(self._overlay, public_key)
+
+    def find(self, name: str) -> AccountRow | None:
+        """Look up an account by its name.
+
+        Args:
+            name: The name of a user or an organisation; case does not matter.
+
+        Returns:
+            The account, or None when there is none.
+        """
+        return rows.find_account(self._overlay, name)
