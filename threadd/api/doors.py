@@ -1,0 +1,125 @@
+"""The two doors put together: which services stand behind each, and by which policy.
+
+Whoever composes a daemon does this, on the event loop that shall serve the calls:
+
+    health = Health(works=...)
+    services = Services.build(manager=..., host_key=..., listen=..., randomness=..., clock=..., health=health)
+    threads = GrpcDoor(threads_dispatcher(services), "127.0.0.1:6006")
+    hub = GrpcDoor(hub_dispatcher(services, gate), "127.0.0.1:3006")
+    port = await threads.open()            # raises DoorError
+    health.set_ready(ready=True)           # once all doors are open
+    ...
+    health.close()                         # NOT_SERVING; ends what watches
+    await threads.close(grace=5.0)         # seconds for running calls; then they are cancelled
+
+Another transport takes the same dispatchers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from net.crypto import Randomness
+from net.keys import PrivateKey, PublicKey
+from net.multiaddr import Multiaddr
+from proto import bucketsd_pb2, hubd_pb2, usersd_pb2
+from threadd.api import health_service, network_service, threads_service
+from threadd.api.addresses import HostAddresses
+from threadd.api.authentication import HubDoorPolicy, ThreadsDoorPolicy
+from threadd.api.dispatcher import MAX_MESSAGE_BYTES, Dispatcher, Policy
+from threadd.api.health_service import Health, HealthService
+from threadd.api.network_service import NetworkService
+from threadd.api.threads_service import ThreadsService
+from threadd.api.token_flow import TokenFlow
+from threadd.db.manager import Manager
+from threadd.hub.gate import Gate
+
+_BUCKETS = bucketsd_pb2.DESCRIPTOR.services_by_name["APIService"]
+_ACCOUNTS = hubd_pb2.DESCRIPTOR.services_by_name["APIService"]
+_USERS = usersd_pb2.DESCRIPTOR.services_by_name["APIService"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The servicers that both doors share.
+
+    Args:
+        host: The daemon's public key.
+        threads: Databases.
+        network: Threads.
+        health: The state that health checks tell.
+    """
+
+    host: PublicKey
+    threads: ThreadsService
+    network: NetworkService
+    health: Health
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        manager: Manager,
+        host_key: PrivateKey,
+        listen: Multiaddr,
+        randomness: Randomness,
+        clock: Callable[[], int],
+        health: Health,
+    ) -> Self:
+        """Make them.
+
+        Args:
+            manager: All databases.
+            host_key: The daemon's key, which signs tokens.
+            listen: Where peers reach this daemon, such as `/ip4/0.0.0.0/tcp/4006`.
+            randomness: `os.urandom` outside of tests.
+            clock: Nanoseconds since 1970.
+            health: The state that health checks tell.
+        """
+        token_flow = TokenFlow(host_key, randomness, clock)
+        addresses = HostAddresses(listen, host_key.public.peer_id)
+        threads = ThreadsService(manager, token_flow, addresses)
+        return cls(host_key.public, threads, NetworkService(token_flow), health)
+
+
+def threads_dispatcher(services: Services, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Dispatcher:
+    """What a plain threads daemon and a plain buckets daemon answer.
+
+    Args:
+        services: The servicers.
+        max_message_bytes: The limit of one request message.
+    """
+    return _dispatcher(services, ThreadsDoorPolicy(services.host), {_BUCKETS: None}, max_message_bytes)
+
+
+def hub_dispatcher(services: Services, gate: Gate, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Dispatcher:
+    """What the Hub answers.
+
+    Args:
+        services: The servicers.
+        gate: The Hub's rules.
+        max_message_bytes: The limit of one request message.
+    """
+    own: dict[ServiceDescriptor, object] = {_BUCKETS: None, _ACCOUNTS: None, _USERS: None}
+    return _dispatcher(services, HubDoorPolicy(gate), own, max_message_bytes)
+
+
+def _dispatcher(
+    services: Services,
+    policy: Policy,
+    own: dict[ServiceDescriptor, object],
+    max_message_bytes: int,
+) -> Dispatcher:
+    servicers = {
+        threads_service.DESCRIPTOR: services.threads,
+        network_service.DESCRIPTOR: services.network,
+        **own,
+    }
+    dispatcher = Dispatcher(policy, max_message_bytes=max_message_bytes)
+    for service, servicer in servicers.items():
+        dispatcher.register(service, servicer)
+    names = [service.full_name for service in servicers]
+    dispatcher.register(health_service.DESCRIPTOR, HealthService(services.health, names))
+    return dispatcher
