@@ -111,6 +111,8 @@ def read_byte_string(block: bytes) -> bytes:
 def decode(block: bytes) -> object:
     """Read a block into Python values; links and byte strings both become bytes.
 
+    It serves the shapes of this room, in which no float stands: negative zero, infinities and NaN are not read.
+
     Args:
         block: DAG-CBOR, not necessarily canonical.
 

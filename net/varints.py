@@ -3,6 +3,7 @@
 MAX_BYTES = 10
 _MORE = 0x80
 _LIMIT = 1 << 64
+_COUNTER_BYTES = 8
 
 
 class VarintError(ValueError):
@@ -55,3 +56,33 @@ def decode(data: bytes, offset: int = 0) -> tuple[int, int]:
                 raise VarintError(too_big=True)
             return number, offset + place + 1
     raise VarintError(too_big=len(data) - offset >= MAX_BYTES)
+
+
+def encode_counter(counter: int) -> bytes:
+    """Write a log's counter as the network API's `LogInfo` carries it.
+
+    Args:
+        counter: 0 to 2**55 - 1.
+
+    Returns:
+        8 bytes: the counter times two (a zigzag number), and zeros behind it.
+    """
+    return encode(counter << 1).ljust(_COUNTER_BYTES, b"\x00")
+
+
+def decode_counter(data: bytes) -> int:
+    """Read what `encode_counter` writes.
+
+    Args:
+        data: As a client or a peer sent it; nothing counts as 0.
+
+    Returns:
+        The counter.
+
+    Raises:
+        VarintError: The bytes end before the number does, or it has more than 64 bits.
+    """
+    if not data:
+        return 0
+    number, _ = decode(data)
+    return number >> 1 ^ -(number & 1)
