@@ -59,6 +59,7 @@ type result struct {
 	Reference []float64  `json:"reference"`
 	Medians   [2]float64 `json:"medians"`
 	Ratio     float64    `json:"ratio"`
+	Error     string     `json:"error,omitempty"` // why the case came to nothing
 }
 
 func main() {
@@ -94,7 +95,9 @@ func main() {
 	for _, b := range chosen {
 		one, err := run(b, targets, *rounds, s)
 		if err != nil {
-			fail(fmt.Errorf("%s: %w", b.name, err))
+			results = append(results, result{Name: b.name, Unit: b.unit, Error: err.Error()})
+			fmt.Fprintf(os.Stderr, "%-24s %v\n", b.name, err)
+			continue
 		}
 		results = append(results, one)
 		fmt.Fprintf(os.Stderr, "%-24s ours %10.2f  reference %10.2f  %-9s ratio %.2f\n",
