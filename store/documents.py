@@ -1,0 +1,132 @@
+"""Instances, their patches, and the changes that listeners follow."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from store import tables
+from store.engine import Reader, Transaction
+from store.values import RowCodec
+
+CHANGES_KEPT = 10_000
+"""How many changes of a database are kept for listeners that come back."""
+
+
+class ChangeRow(msgspec.Struct, array_like=True, frozen=True):
+    """One change of one instance.
+
+    Args:
+        collection_number: The collection.
+        instance_id: The instance.
+        action: 0 create, 1 save, 2 delete.
+        text: JSON text of the instance after the change; None after a delete.
+    """
+
+    collection_number: int
+    instance_id: str
+    action: int
+    text: bytes | None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PatchPlace:
+    """Where a patch is, and its time.
+
+    Args:
+        timestamp: In ns since 1970.
+        log_number: The log of its record.
+        position: The position of its record.
+        index: Its place in the record, from 0.
+    """
+
+    timestamp: int
+    log_number: int
+    position: int
+    index: int
+
+
+_changes = RowCodec(ChangeRow)
+
+
+def get_document(reader: Reader, thread_number: int, collection_number: int, instance_id: str) -> bytes | None:
+    """JSON text of an instance."""
+    return reader.get(tables.document(thread_number, collection_number, instance_id))
+
+
+def documents_from(
+    reader: Reader,
+    thread_number: int,
+    collection_number: int,
+    seek: str = "",
+    *,
+    reverse: bool = False,
+) -> Iterator[tuple[str, bytes]]:
+    """IDs and JSON texts of a collection's instances, in the order of their IDs.
+
+    Args:
+        reader: A state.
+        thread_number: The thread.
+        collection_number: The collection.
+        seek: The first ID, inclusive; "" for all.
+        reverse: Whether to go backwards, from `seek` or from the end.
+    """
+    start, stop = tables.documents(thread_number, collection_number)
+    if seek:
+        bound = tables.document(thread_number, collection_number, seek)
+        start, stop = (start, bound + b"\x00") if reverse else (bound, stop)
+    for key, value in reader.scan(start, stop, reverse=reverse):
+        yield tables.instance_id_of(key), value
+
+
+def put_document(
+    transaction: Transaction,
+    thread_number: int,
+    collection_number: int,
+    instance_id: str,
+    text: bytes | None,
+) -> None:
+    """Keep the JSON text of an instance; None removes it."""
+    key = tables.document(thread_number, collection_number, instance_id)
+    if text is None:
+        transaction.delete(key)
+    else:
+        transaction.put(key, text)
+
+
+def put_patch(
+    transaction: Transaction,
+    thread_number: int,
+    collection_number: int,
+    instance_id: str,
+    place: PatchPlace,
+) -> None:
+    """Say where a patch of an instance is."""
+    order = (place.timestamp, place.log_number, place.position, place.index)
+    transaction.put(tables.patch(thread_number, collection_number, instance_id, order), b"")
+
+
+def patches_of(
+    reader: Reader,
+    thread_number: int,
+    collection_number: int,
+    instance_id: str,
+    *,
+    reverse: bool = False,
+) -> Iterator[PatchPlace]:
+    """The patches of an instance, by time."""
+    for key, _ in reader.scan(*tables.patches_of(thread_number, collection_number, instance_id), reverse=reverse):
+        yield PatchPlace(*tables.patch_order_of(key))
+
+
+def put_change(transaction: Transaction, thread_number: int, sequence: int, row: ChangeRow) -> None:
+    """Keep a change, and let go of the one that is now too old."""
+    transaction.put(tables.change(thread_number, sequence), _changes.encode(row))
+    if sequence > CHANGES_KEPT:
+        transaction.delete(tables.change(thread_number, sequence - CHANGES_KEPT))
+
+
+def changes_from(reader: Reader, thread_number: int, first: int = 1) -> Iterator[tuple[int, ChangeRow]]:
+    """Sequences and changes of a database, from a sequence on."""
+    for key, value in reader.scan(*tables.changes(thread_number, first)):
+        yield tables.sequence_of(key), _changes.decode(value)

@@ -1,0 +1,256 @@
+"""The engine that keeps everything: LMDB with one writer thread and group commit.
+
+One thread owns every write transaction. It takes all that is queued into one LMDB transaction with one sync, so that
+many callers share the price of the disk; while it waits for the disk, the next batch queues up.
+"""
+
+import asyncio
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import lmdb
+
+from store.engine import Snapshot, Transaction
+from store.errors import ConflictError, StoreError, StoreFullError
+
+T = TypeVar("T")
+
+RESERVED_BYTES = 1 << 40
+"""Address space for the map. LMDB does not extend the file to it, so the map need never grow (decision 0003)."""
+
+_SMALLEST_RESERVED_BYTES = 1 << 30
+MAX_READERS = 1024
+MAX_BATCH = 1024
+"""How many transactions share a sync at most; it bounds what a failing disk fails at once."""
+
+
+@dataclass(slots=True)
+class _Job:
+    transaction: Transaction
+    future: "asyncio.Future[None]"
+
+
+class _LmdbSnapshot:
+    """A read transaction of LMDB."""
+
+    __slots__ = ("_transaction",)
+
+    def __init__(self, environment: lmdb.Environment) -> None:
+        try:
+            self._transaction = environment.begin()
+        except lmdb.ReadersFullError as error:
+            environment.reader_check()
+            raise StoreError("too many reads at once: try again") from error
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `Reader`."""
+        return self._transaction.get(key)
+
+    def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """See `Reader`."""
+        with self._transaction.cursor() as cursor:
+            if not reverse:
+                if cursor.set_range(start):
+                    for key, value in cursor:
+                        if key >= stop:
+                            return
+                        yield key, value
+            elif (cursor.set_range(stop) and cursor.prev()) or (not cursor.key() and cursor.last()):
+                for key, value in cursor.iterprev():
+                    if key < start:
+                        return
+                    yield key, value
+
+    def close(self) -> None:
+        """See `Snapshot`."""
+        self._transaction.abort()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class LmdbEngine:
+    """See `store.engine.Engine`.
+
+    Args:
+        folder: Where the files are; it exists.
+        reserved_bytes: Address space for the map, in bytes; halved until the system gives it.
+
+    Attributes:
+        batches: How many LMDB transactions were committed.
+        transactions: How many transactions they held.
+    """
+
+    def __init__(self, folder: Path, *, reserved_bytes: int = RESERVED_BYTES) -> None:
+        self._environment = _open(folder, reserved_bytes)
+        self._environment.reader_check()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._broken: StoreError | None = None
+        self.batches = 0
+        self.transactions = 0
+        self._writer = threading.Thread(target=self._write, name="store-writer", daemon=True)
+        self._writer.start()
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `Reader`."""
+        with self._environment.begin() as transaction:
+            return transaction.get(key)
+
+    def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """See `Reader`; the whole range is of one state."""
+        with self.snapshot() as snapshot:
+            yield from snapshot.scan(start, stop, reverse=reverse)
+
+    def snapshot(self) -> Snapshot:
+        """See `Engine`."""
+        return _LmdbSnapshot(self._environment)
+
+    async def read(self, function: Callable[[Snapshot], T]) -> T:
+        """See `Engine`; the function runs in a thread."""
+
+        def run() -> T:
+            with self.snapshot() as snapshot:
+                return function(snapshot)
+
+        return await asyncio.to_thread(run)
+
+    def commit(self, transaction: Transaction) -> "asyncio.Future[None]":
+        """See `Engine`."""
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        if self._closed:
+            future.set_exception(StoreError("the store is closed"))
+        else:
+            self._jobs.put(_Job(transaction, future))
+        return future
+
+    def write_now(self, transaction: Transaction) -> None:
+        """Write a transaction before there is a loop; for opening and for tools.
+
+        Raises:
+            StoreError: It was not written.
+        """
+        try:
+            with self._environment.begin(write=True) as written:
+                _apply(written, transaction.puts.items())
+        except lmdb.Error as error:
+            raise self._failure(error) from error
+
+    async def close(self) -> None:
+        """See `Engine`."""
+        if not self._closed:
+            self._closed = True
+            self._jobs.put(None)
+            await asyncio.to_thread(self._writer.join)
+            self._environment.close()
+
+    def _write(self) -> None:
+        """The writer thread: batches until the end of the queue."""
+        ended = False
+        while not ended:
+            batch: list[_Job] = []
+            job = self._jobs.get()
+            while job is not None:
+                batch.append(job)
+                if len(batch) == MAX_BATCH:
+                    break
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+            ended = job is None
+            if batch:
+                self._report(self._commit_batch(batch))
+
+    def _commit_batch(self, batch: list[_Job]) -> list[tuple[_Job, StoreError | None]]:
+        """Write a batch: each transaction whose requirements hold, all with one sync."""
+        if self._broken is not None:
+            return [(job, self._broken) for job in batch]
+        outcomes: list[tuple[_Job, StoreError | None]] = []
+        try:
+            with self._environment.begin(write=True) as written:
+                for job in batch:
+                    if all(written.get(key) == value for key, value in job.transaction.requirements.items()):
+                        _apply(written, job.transaction.puts.items())
+                        outcomes.append((job, None))
+                    else:
+                        outcomes.append((job, ConflictError()))
+        except lmdb.Error as error:
+            failure = self._failure(error)
+            return [(job, failure) for job in batch]
+        self.batches += 1
+        self.transactions += len(batch)
+        return outcomes
+
+    def _failure(self, error: lmdb.Error) -> StoreError:
+        """What a failed batch means.
+
+        On a full disk or map nothing was written and the next batch may work. Anything else is a disk that cannot be
+        trusted: a sync that failed is never tried again as if it had worked.
+        """
+        if isinstance(error, lmdb.MapFullError | lmdb.DiskError):  # a DiskError is ENOSPC
+            return StoreFullError()
+        self._broken = StoreError(f"the disk failed ({error}): restart the daemon once it is sound")
+        return self._broken
+
+    def _report(self, outcomes: list[tuple[_Job, StoreError | None]]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_settle, outcomes)
+
+
+def _settle(outcomes: Iterable[tuple[_Job, StoreError | None]]) -> None:
+    for job, error in outcomes:
+        if job.future.done():
+            continue  # whoever asked has gone away
+        if error is None:
+            job.future.set_result(None)
+        else:
+            job.future.set_exception(error)
+
+
+def _apply(written: lmdb.Transaction, puts: Iterable[tuple[bytes, bytes | None]]) -> None:
+    for key, value in puts:
+        if value is None:
+            written.delete(key)
+        else:
+            written.put(key, value)
+
+
+def _open(folder: Path, reserved_bytes: int) -> lmdb.Environment:
+    """Open the files, and make sure that they stay there after a loss of power.
+
+    Raises:
+        StoreError: The files are no store or cannot be opened.
+    """
+    while True:
+        try:
+            environment = lmdb.open(str(folder), map_size=reserved_bytes, max_readers=MAX_READERS, mode=0o600)
+        except lmdb.MemoryError as error:
+            if reserved_bytes <= _SMALLEST_RESERVED_BYTES:
+                raise StoreError(f"no address space for the store in {folder}: raise the limit on it") from error
+            reserved_bytes //= 2
+        except lmdb.Error as error:
+            raise StoreError(f"cannot open the store in {folder}: {error}") from error
+        else:
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            return environment

@@ -1,0 +1,94 @@
+"""An engine without a disk, for tests: the same rules, nothing is kept."""
+
+import asyncio
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self, TypeVar
+
+from store.engine import Snapshot, Transaction
+from store.errors import ConflictError, StoreError
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _State:
+    values: dict[bytes, bytes] = field(default_factory=dict)
+    keys: list[bytes] = field(default_factory=list)
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.values.get(key)
+
+    def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        keys = self.keys[bisect_left(self.keys, start) : bisect_left(self.keys, stop)]
+        for key in reversed(keys) if reverse else keys:
+            yield key, self.values[key]
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            if self.values.pop(key, None) is not None:
+                del self.keys[bisect_left(self.keys, key)]
+        else:
+            if key not in self.values:
+                insort(self.keys, key)
+            self.values[key] = value
+
+
+class _MemorySnapshot(_State):
+    def close(self) -> None:
+        """See `Snapshot`; there is nothing to let go."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@dataclass(slots=True)
+class MemoryEngine:
+    """See `store.engine.Engine`."""
+
+    _state: _State = field(default_factory=_State)
+    _closed: bool = False
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `Reader`."""
+        return self._state.get(key)
+
+    def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """See `Reader`; the range is as of the first step."""
+        yield from list(self._state.scan(start, stop, reverse=reverse))
+
+    def snapshot(self) -> Snapshot:
+        """See `Engine`."""
+        return _MemorySnapshot(dict(self._state.values), list(self._state.keys))
+
+    async def read(self, function: Callable[[Snapshot], T]) -> T:
+        """See `Engine`."""
+        with self.snapshot() as snapshot:
+            return await asyncio.to_thread(function, snapshot)
+
+    def commit(self, transaction: Transaction) -> "asyncio.Future[None]":
+        """See `Engine`; it is done at once, and said in the next turn of the loop."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._closed:
+            future.set_exception(StoreError("the store is closed"))
+        elif any(self.get(key) != expected for key, expected in transaction.requirements.items()):
+            future.set_exception(ConflictError())
+        else:
+            for key, value in transaction.puts.items():
+                self._state.put(key, value)
+            future.set_result(None)
+        return future
+
+    async def close(self) -> None:
+        """See `Engine`."""
+        self._closed = True

@@ -1,0 +1,310 @@
+"""Every key of the store, in one place. A table is a one-byte prefix.
+
+Numbers of threads, logs, collections and indexes are 4 bytes, positions, times and sequences 8, all big-endian, so that
+the order of the keys is the order of the things. Parts of variable length that others follow are `keys.terminated`.
+"""
+
+import struct
+from typing import Final
+
+from store.keys import after_prefix, shortened, terminated, unterminated
+
+Range = tuple[bytes, bytes]
+"""The first key and the first key behind."""
+
+FORMAT: Final = b"\x00format"
+NUMBERS: Final = b"\x00numbers"
+
+_THREAD: Final = b"\x01"
+_LOG: Final = b"\x02"
+_HEAD: Final = b"\x03"
+_IDENTITY_LOG: Final = b"\x04"
+_RECORD: Final = b"\x05"
+_BLOCK: Final = b"\x06"
+_DATABASE: Final = b"\x10"
+_COLLECTION: Final = b"\x11"
+_DOCUMENT: Final = b"\x12"
+_INDEX_ENTRY: Final = b"\x13"
+_PATCH: Final = b"\x14"
+_CHANGE: Final = b"\x15"
+_PROGRESS: Final = b"\x16"
+_DELETION: Final = b"\x17"
+_ACCOUNT: Final = b"\x20"
+_ACCOUNT_NAME: Final = b"\x21"
+_API_KEY: Final = b"\x22"
+_OWNED_THREAD: Final = b"\x23"
+_OWNED_NAME: Final = b"\x24"
+
+_NUMBER = struct.Struct(">I")
+_TWO_NUMBERS = struct.Struct(">II")
+_THREE_NUMBERS = struct.Struct(">III")
+_POSITION = struct.Struct(">IIQ")
+_SEQUENCE = struct.Struct(">IQ")
+_PATCH_ORDER = struct.Struct(">QIQI")
+
+_DIGEST_BYTES = 32
+_INDEXED_VALUE_BYTES = 64
+
+
+def _whole(prefix: bytes) -> Range:
+    return prefix, after_prefix(prefix)
+
+
+# Threads and logs
+
+
+def thread(thread_id: bytes) -> bytes:
+    """Key of a thread by its ID."""
+    return _THREAD + thread_id
+
+
+def threads() -> Range:
+    """All threads."""
+    return _whole(_THREAD)
+
+
+def thread_id_of(key: bytes) -> bytes:
+    """The thread ID in a key of `thread`."""
+    return key[1:]
+
+
+def log(thread_number: int, log_id: bytes) -> bytes:
+    """Key of a log by its ID."""
+    return _LOG + _NUMBER.pack(thread_number) + log_id
+
+
+def logs(thread_number: int) -> Range:
+    """All logs of a thread, in the order of their IDs."""
+    return _whole(_LOG + _NUMBER.pack(thread_number))
+
+
+def head(thread_number: int, log_number: int) -> bytes:
+    """Key of a log's head."""
+    return _HEAD + _TWO_NUMBERS.pack(thread_number, log_number)
+
+
+def heads(thread_number: int) -> Range:
+    """All heads of a thread."""
+    return _whole(_HEAD + _NUMBER.pack(thread_number))
+
+
+def identity_log(thread_number: int, identity: bytes) -> bytes:
+    """Key of the log that an identity writes to here."""
+    return _IDENTITY_LOG + _NUMBER.pack(thread_number) + identity
+
+
+def identity_logs(thread_number: int) -> Range:
+    """All identities with a log here."""
+    return _whole(_IDENTITY_LOG + _NUMBER.pack(thread_number))
+
+
+def record(thread_number: int, log_number: int, position: int) -> bytes:
+    """Key of a record by its position in its log, from 1."""
+    return _RECORD + _POSITION.pack(thread_number, log_number, position)
+
+
+def records(thread_number: int, log_number: int, first: int = 0) -> Range:
+    """The records of a log from a position on."""
+    return record(thread_number, log_number, first), after_prefix(
+        _RECORD + _TWO_NUMBERS.pack(thread_number, log_number)
+    )
+
+
+def records_of_thread(thread_number: int) -> Range:
+    """The records of all logs of a thread."""
+    return _whole(_RECORD + _NUMBER.pack(thread_number))
+
+
+def position_of(key: bytes) -> tuple[int, int]:
+    """Log number and position in a key of `record`."""
+    _, log_number, position = _POSITION.unpack_from(key, 1)
+    return log_number, position
+
+
+def block(cid: bytes) -> bytes:
+    """Key of a block by its CID: its last 32 bytes, the digest, are enough."""
+    return _BLOCK + cid[-_DIGEST_BYTES:]
+
+
+# Databases
+
+
+def database(thread_number: int) -> bytes:
+    """Key of the database of a thread."""
+    return _DATABASE + _NUMBER.pack(thread_number)
+
+
+def databases() -> Range:
+    """All databases."""
+    return _whole(_DATABASE)
+
+
+def collection(thread_number: int, name: str) -> bytes:
+    """Key of a collection by its name."""
+    return _COLLECTION + _NUMBER.pack(thread_number) + name.encode()
+
+
+def collections(thread_number: int) -> Range:
+    """All collections of a database, by name."""
+    return _whole(_COLLECTION + _NUMBER.pack(thread_number))
+
+
+def document(thread_number: int, collection_number: int, instance_id: str) -> bytes:
+    """Key of an instance."""
+    return _DOCUMENT + _TWO_NUMBERS.pack(thread_number, collection_number) + instance_id.encode()
+
+
+def documents(thread_number: int, collection_number: int) -> Range:
+    """All instances of a collection, in the order of their IDs."""
+    return _whole(_DOCUMENT + _TWO_NUMBERS.pack(thread_number, collection_number))
+
+
+def instance_id_of(key: bytes) -> str:
+    """The instance ID in a key of `document`."""
+    return key[9:].decode()
+
+
+def index_entry(thread_number: int, collection_number: int, index_number: int, value: bytes, instance_id: str) -> bytes:
+    """Key of one instance in one index.
+
+    Args:
+        thread_number: The thread.
+        collection_number: The collection.
+        index_number: The index.
+        value: The value at the path, as `keys.scalar` has it.
+        instance_id: The instance.
+    """
+    numbers = _THREE_NUMBERS.pack(thread_number, collection_number, index_number)
+    return _INDEX_ENTRY + numbers + shortened(value, _INDEXED_VALUE_BYTES) + instance_id.encode()
+
+
+def index_entries(thread_number: int, collection_number: int, index_number: int) -> Range:
+    """All entries of an index, in the order of the values, then of the IDs."""
+    return _whole(_INDEX_ENTRY + _THREE_NUMBERS.pack(thread_number, collection_number, index_number))
+
+
+def index_entries_of_collection(thread_number: int, collection_number: int) -> Range:
+    """The entries of all indexes of a collection."""
+    return _whole(_INDEX_ENTRY + _TWO_NUMBERS.pack(thread_number, collection_number))
+
+
+def patch(thread_number: int, collection_number: int, instance_id: str, order: tuple[int, int, int, int]) -> bytes:
+    """Key of a patch: the patches of an instance lie together, by time.
+
+    Args:
+        thread_number: The thread.
+        collection_number: The collection.
+        instance_id: The instance.
+        order: The patch's time in ns, the number of its log, the position of its record, its place in that, from 0.
+    """
+    return patches_of(thread_number, collection_number, instance_id)[0] + _PATCH_ORDER.pack(*order)
+
+
+def patches_of(thread_number: int, collection_number: int, instance_id: str) -> Range:
+    """The patches of an instance, by time."""
+    numbers = _TWO_NUMBERS.pack(thread_number, collection_number)
+    return _whole(_PATCH + numbers + terminated(instance_id.encode()))
+
+
+def patches_of_collection(thread_number: int, collection_number: int) -> Range:
+    """The patches of all instances of a collection."""
+    return _whole(_PATCH + _TWO_NUMBERS.pack(thread_number, collection_number))
+
+
+def patch_order_of(key: bytes) -> tuple[int, int, int, int]:
+    """Timestamp, log number, position and index in a key of `patch`."""
+    _, end = unterminated(key, 9)
+    timestamp, log_number, position, index = _PATCH_ORDER.unpack_from(key, end)
+    return timestamp, log_number, position, index
+
+
+def change(thread_number: int, sequence: int) -> bytes:
+    """Key of a change by its place in the order of the database's changes."""
+    return _CHANGE + _SEQUENCE.pack(thread_number, sequence)
+
+
+def changes(thread_number: int, first: int = 0) -> Range:
+    """The changes of a database from a sequence on."""
+    return change(thread_number, first), after_prefix(_CHANGE + _NUMBER.pack(thread_number))
+
+
+def sequence_of(key: bytes) -> int:
+    """The sequence in a key of `change`."""
+    _, sequence = _SEQUENCE.unpack_from(key, 1)
+    return int(sequence)
+
+
+def progress(thread_number: int) -> bytes:
+    """Key of how far a database has come."""
+    return _PROGRESS + _NUMBER.pack(thread_number)
+
+
+def deletion(thread_number: int, collection_number: int) -> bytes:
+    """Key of a deletion that is under way; collection 0 for the whole thread."""
+    return _DELETION + _TWO_NUMBERS.pack(thread_number, collection_number)
+
+
+def deletions() -> Range:
+    """All deletions that are under way."""
+    return _whole(_DELETION)
+
+
+def deletion_of(key: bytes) -> tuple[int, int]:
+    """Thread and collection number in a key of `deletion`."""
+    thread_number, collection_number = _TWO_NUMBERS.unpack_from(key, 1)
+    return thread_number, collection_number
+
+
+def whole_thread(thread_number: int) -> tuple[Range, ...]:
+    """Everything under a thread's number but its records, whose blocks have keys elsewhere."""
+    under_number = (_LOG, _HEAD, _IDENTITY_LOG, _COLLECTION, _DOCUMENT, _INDEX_ENTRY, _PATCH, _CHANGE, _PROGRESS)
+    return tuple(_whole(table + _NUMBER.pack(thread_number)) for table in under_number)
+
+
+# The Hub
+
+
+def account(public_key: bytes) -> bytes:
+    """Key of an account."""
+    return _ACCOUNT + public_key
+
+
+def account_name(name: str) -> bytes:
+    """Key of an account by its name; case does not count."""
+    return _ACCOUNT_NAME + name.casefold().encode()
+
+
+def api_key(key: str) -> bytes:
+    """Key of an API key."""
+    return _API_KEY + key.encode()
+
+
+def api_keys() -> Range:
+    """All API keys."""
+    return _whole(_API_KEY)
+
+
+def owned_thread(owner: bytes, thread_id: bytes) -> bytes:
+    """Key of who owns a thread."""
+    return _OWNED_THREAD + terminated(owner) + thread_id
+
+
+def owned_threads(owner: bytes) -> Range:
+    """The threads of an owner."""
+    return _whole(_OWNED_THREAD + terminated(owner))
+
+
+def all_owned_threads() -> Range:
+    """The threads of all owners."""
+    return _whole(_OWNED_THREAD)
+
+
+def ownership_of(key: bytes) -> tuple[bytes, bytes]:
+    """Owner and thread ID in a key of `owned_thread`."""
+    owner, end = unterminated(key, 1)
+    return owner, key[end:]
+
+
+def owned_name(owner: bytes, name: str) -> bytes:
+    """Key of an owner's thread by its name; case does not count."""
+    return _OWNED_NAME + terminated(owner) + name.casefold().encode()
