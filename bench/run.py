@@ -1,0 +1,183 @@
+"""Measure our daemon against a real go-threads daemon, both driven by turns with one Go client.
+
+Prints a table of ratios; `--write` also writes it to RESULTS.md with a description of the machine. Exit status 1 when a
+target is missed.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from daemons import Daemon, GoDaemon, build_go, has_go, prepare_godaemon, prepare_threadd
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+
+TARGETS = {"create-1": 1.5, "create-16": 3.0, "find-by-id-1": 0.5}
+"""The least ratio, ours to the reference's, of the cases that have to reach one."""
+
+MEANINGS = {
+    "create-1": "creates, one after the other",
+    "create-16": "creates, 16 callers",
+    "create-100-instances": "creates of 100 instances a call",
+    "save-1": "saves, one after the other",
+    "save-16": "saves, 16 callers",
+    "transaction-of-10": "write transactions of ten creates",
+    "find-by-id-1": "FindByID, one after the other",
+    "find-by-id-16": "FindByID, 16 callers",
+    "listen-1": "from a create to its event at one listener",
+    "listen-100": "from a create to its event at 100 listeners",
+    "new-db": "NewDB",
+}
+
+COLUMNS = ("what", "unit", "ours", "go-threads", "ratio", "spread", "target", "met")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table.
+
+    Args:
+        case: What the Go program says about one case.
+    """
+
+    case: dict[str, Any]
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is reached; None when there is none."""
+        target = TARGETS.get(self.case["name"])
+        return None if target is None else self.case["ratio"] >= target
+
+    def cells(self) -> tuple[str, ...]:
+        """The texts of its columns."""
+        case, name = self.case, self.case["name"]
+        what = MEANINGS.get(name) or meaning_of_find(name)
+        if case.get("error"):
+            return (what, case["unit"], "-", "-", "-", "-", "", case["error"])
+        ours, reference = case["medians"]
+        ratios = [ours / theirs for ours, theirs in zip(case["ours"], case["reference"], strict=True)]
+        target = f">= {TARGETS[name]}" if name in TARGETS else ""
+        met = "" if self.met is None else "yes" if self.met else "NO"
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        return (what, case["unit"], figure(ours), figure(reference), f"{case['ratio']:.2f}", spread, target, met)
+
+
+def meaning_of_find(name: str) -> str:
+    """What a case is that is named after the size of its collection."""
+    if name.startswith("lowest-10-of-"):
+        number = int(name.removeprefix("lowest-10-of-"))
+        return f"the 10 lowest of {number:,}, sorted (go-threads answers with the wrong rows)"
+    number, indexed = name.removeprefix("find-").removesuffix("-indexed"), name.endswith("-indexed")
+    return f"equality among {int(number):,}, {'on an index' if indexed else 'no index'}"
+
+
+def figure(number: float) -> str:
+    """A figure with about three digits."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.2f}"
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write RESULTS.md")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each case")
+    parser.add_argument("--cases", default="", help="names of cases, joined by commas (default: all)")
+    parser.add_argument("--docs", default="10000", help="sizes of the collections that queries are asked of")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor for the number of calls in a round")
+    return parser.parse_args()
+
+
+def measure(programs: Path, ours: Daemon, reference: GoDaemon, options: argparse.Namespace) -> list[Row]:
+    """Run the Go program that measures; returns a row for each case."""
+    command = [str(programs / "bench"), "-ours", ours.threads_api, "-reference", reference.threads_api]
+    command += ["-rounds", str(options.rounds), "-cases", options.cases, "-docs", options.docs]
+    command += ["-scale", str(options.scale)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return [Row(case) for case in json.loads(done.stdout)["cases"]]
+
+
+def version(*command: str) -> str:
+    """What a command prints."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def machine() -> list[str]:
+    """What the figures depend on, without the names of hosts or folders."""
+    model = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        names = [line.split(":", 1)[1].strip() for line in information.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return [
+        f"- CPU: {model}, {os.cpu_count()} cores",
+        f"- memory: {memory:.1f} GiB",
+        f"- kernel: {platform.system()} {platform.release()}",
+        f"- Python {platform.python_version()}, {version('go', 'version').removeprefix('go version ')}",
+    ]
+
+
+def table(rows: list[Row], *, markdown: bool) -> str:
+    """The rows as text, for a terminal or for Markdown."""
+    lines = [COLUMNS, *(row.cells() for row in rows)]
+    if markdown:
+        marked = [lines[0], tuple("---" for _ in COLUMNS), *lines[1:]]
+        return "\n".join("| " + " | ".join(cells) + " |" for cells in marked)
+    widths = [max(len(cells[column]) for cells in lines) for column in range(len(COLUMNS))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip() for cells in lines
+    )
+
+
+def write(rows: list[Row], options: argparse.Namespace) -> None:
+    """Write the results and what they were measured on."""
+    text = f"""# Measured against go-threads
+
+`make bench` starts a real go-threads daemon (v1.1.5 on Badger, dialling nobody) beside ours and drives both with one Go
+client over its own client package, by turns. Each figure is the median of {options.rounds} rounds; the ratio is ours to
+theirs, its spread that of the single rounds. Calls write to disk before they answer, on both sides.
+
+{chr(10).join(machine())}
+
+{table(rows, markdown=True)}
+"""
+    RESULTS.write_text(text)
+
+
+def main() -> int:
+    """Run the benchmark; returns the exit status."""
+    options = arguments()
+    if not has_go():
+        print("make bench needs Go: the client and the daemon that ours is measured against are Go programs")
+        return 2
+    with tempfile.TemporaryDirectory(prefix="threadd-bench-") as folder:
+        programs = Path(folder) / "programs"
+        build_go(programs)
+        folders = [Path(folder) / name for name in ("ours", "reference")]
+        for one in folders:
+            one.mkdir()
+        ours, reference = prepare_threadd(folders[0]), prepare_godaemon(folders[1], programs)
+        try:
+            ours.start()
+            reference.start()
+            rows = measure(programs, ours, reference, options)
+        finally:
+            ours.kill()
+            reference.kill()
+    print(table(rows, markdown=False))
+    if options.write:
+        write(rows, options)
+    return int(any(row.met is False for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
