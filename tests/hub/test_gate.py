@@ -297,3 +297,8 @@ async def test_threads_are_counted_by_their_key(hub: Any, alice: Client, bob: Cl
     await alice.call(NEW_DB, hub.thread("2"))
     await bob.call(NEW_DB, hub.thread("3"))
     assert hub.ownership.count_by_key() == {key.key: 3}
+
+
+async def test_a_name_has_an_end(alice: Client) -> None:
+    await alice.call(NEW_DB, alice.hub.thread("1"), x_textile_thread_name="n" * 255)
+    assert "at most 255" in (await alice.refusal(NEW_DB, alice.hub.thread("2"), x_textile_thread_name="n" * 256))[1]

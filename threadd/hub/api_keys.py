@@ -8,6 +8,8 @@ import enum
 import re
 from collections.abc import Callable
 
+import msgspec
+
 from net import multibase
 from store import accounts as rows
 from store.accounts import ApiKeyRow
@@ -118,7 +120,7 @@ class ApiKeys:
         Returns:
             The key with its secret, or None when there is none of that name.
         """
-        return rows.get_api_key(self._overlay, key)
+        return rows.get_api_key(self._overlay, key) if _KEY_TEXT.fullmatch(key) else None
 
     def list(self, owner: bytes) -> "list[ApiKeyRow]":
         """List the keys of an account, invalidated ones included.
@@ -146,7 +148,7 @@ class ApiKeys:
         row = self.get(key)
         if row is None:
             raise UnknownApiKeyError
-        row.valid = False
+        row = msgspec.structs.replace(row, valid=False)
         transaction = Transaction()
         rows.put_api_key(transaction, row)
         await self._overlay.submit(transaction)

@@ -18,6 +18,8 @@ from threadd.hub.errors import DuplicateKeyError, ThreadNameError, ThreadQuotaEr
 
 DEFAULT_QUOTA = 100
 
+# What a key of the store holds beside an owner.
+_MAX_NAME = 255
 _NAME = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*", re.ASCII)
 
 
@@ -77,6 +79,8 @@ class Ownership:
         """Refuse what cannot be recorded."""
         if name and not _NAME.fullmatch(name):
             raise ThreadNameError
+        if len(name) > _MAX_NAME:
+            raise ThreadNameError(f"name may have at most {_MAX_NAME} characters")
         if self._quota and sum(1 for _ in rows.list_owned_threads(self._overlay, owner)) >= self._quota:
             raise ThreadQuotaError
         if rows.get_owned_thread(self._overlay, owner, thread.bytes) is not None:
