@@ -58,8 +58,7 @@ class FaultyEngine:
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         error = StoreFullError() if fault is Fault.FULL else StoreError(f"the disk failed: {fault.value}")
         if fault is Fault.UNANSWERED:
-            written = self.engine.commit(transaction)
-            written.add_done_callback(lambda done: (done.exception(), failed.done() or failed.set_exception(error)))
+            self.engine.commit(transaction).add_done_callback(lambda _: failed.set_exception(error))
         else:
             failed.set_exception(error)
         return failed

@@ -26,8 +26,7 @@ class Numbers:
         """A number that was never given before.
 
         Args:
-            transaction: The transaction that will use it. It writes the end of the block even if an earlier one did: that
-                one may fail.
+            transaction: What will use it. It writes the end of the block even if an earlier one did: that one may fail.
         """
         number = self._next
         self._next += 1

@@ -122,6 +122,6 @@ def _check_format(engine: LmdbEngine, folder: Path) -> None:
         engine.write_now(transaction)
     elif not kept.isdigit() or int(kept) > FORMAT:
         raise FormatError(
-            f"the repository {folder} has format {kept.decode(errors='replace')} and this version reads up to {FORMAT}: "
-            "use the version that wrote it, or a later one",
+            f"the repository {folder} has format {kept.decode(errors='replace')}, and this version reads formats up to "
+            f"{FORMAT}: use the version that wrote it, or a later one",
         )
