@@ -1,0 +1,1 @@
+"""A Textile Hub on your own machine: databases, users and buckets behind the doors that existing clients know."""
