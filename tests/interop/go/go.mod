@@ -195,4 +195,5 @@ require (
 	google.golang.org/protobuf v1.27.1 // indirect
 )
 
+// The textile module asks for a pseudo-version after v1.1.5 above; what is built is the release that clients carry.
 replace github.com/textileio/go-threads => github.com/textileio/go-threads v1.1.5
