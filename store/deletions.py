@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from store import tables
 from store.engine import Reader, Transaction
-from store.records import RecordRow
+from store.records import RecordRow, find_block
 from store.values import RowCodec
 
 SLICE_KEYS = 2_000
@@ -52,10 +52,18 @@ def next_slice(reader: Reader, thread_number: int, collection_number: int, limit
             if len(transaction.puts) >= limit:
                 return transaction
             transaction.delete(key)
-            for cid in _records.decode(value).block_cids:
-                transaction.delete(tables.block(cid))
+            row = _records.decode(value)
+            for cid in (row.cid, *row.block_cids):
+                place = find_block(reader, cid)
+                if place is not None and place.thread_number == thread_number:  # the thread may be here again by now
+                    transaction.delete(tables.block(cid))
     transaction.delete(tables.deletion(thread_number, collection_number))
     return transaction
+
+
+def is_last(transaction: Transaction, thread_number: int, collection_number: int) -> bool:
+    """Whether a slice is the last one of its deletion."""
+    return tables.deletion(thread_number, collection_number) in transaction.puts
 
 
 def _collection_ranges(thread_number: int, collection_number: int) -> tuple[tables.Range, ...]:

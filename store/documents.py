@@ -9,6 +9,9 @@ from store import tables
 from store.engine import Reader, Transaction
 from store.values import RowCodec
 
+MAX_INSTANCE_ID_BYTES = 400
+"""An instance ID is a part of several keys, which end at 511 bytes."""
+
 CHANGES_KEPT = 10_000
 """How many changes of a database are kept for listeners that come back."""
 
@@ -50,7 +53,9 @@ _changes = RowCodec(ChangeRow)
 
 
 def get_document(reader: Reader, thread_number: int, collection_number: int, instance_id: str) -> bytes | None:
-    """JSON text of an instance."""
+    """JSON text of an instance; an ID that is too long for a key is of none."""
+    if len(instance_id.encode()) > MAX_INSTANCE_ID_BYTES:
+        return None
     return reader.get(tables.document(thread_number, collection_number, instance_id))
 
 
@@ -73,7 +78,7 @@ def documents_from(
     """
     start, stop = tables.documents(thread_number, collection_number)
     if seek:
-        bound = tables.document(thread_number, collection_number, seek)
+        bound = start + seek.encode()[: MAX_INSTANCE_ID_BYTES + 1]
         start, stop = (start, bound + b"\x00") if reverse else (bound, stop)
     for key, value in reader.scan(start, stop, reverse=reverse):
         yield tables.instance_id_of(key), value

@@ -3,9 +3,16 @@
 import re
 from dataclasses import dataclass
 
+from store import databases as database_rows
+from store.databases import CollectionRow, IndexRow
+from store.engine import Transaction
+from store.numbers import Numbers
 from threadd.db.documents import MODIFIED_FIELD, Document
 from threadd.db.errors import InvalidIndexError, InvalidNameError
 from threadd.db.schemas import Schema
+
+MAX_NAME_BYTES = 200
+"""A name is a part of a key of the store."""
 
 _NAME = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
 
@@ -46,8 +53,11 @@ def check_name(name: str) -> None:
     """Refuse what cannot be the name of a database or a collection.
 
     Raises:
-        InvalidNameError: The name is empty or breaks the rule (threads protocol, "DB semantics").
+        InvalidNameError: The name is empty or breaks the rule (threads protocol, "DB semantics"), or is longer than
+            `MAX_NAME_BYTES`.
     """
+    if len(name) > MAX_NAME_BYTES:
+        raise InvalidNameError(f"name is {len(name)} characters long: at most {MAX_NAME_BYTES} are possible")
     if not _NAME.fullmatch(name):
         raise InvalidNameError
 
@@ -101,3 +111,45 @@ class Collection:
             SchemaViolationError: As `Schema.check`.
         """
         self.schema.check({**instance, MODIFIED_FIELD: timestamp} if self.schema.names_modified else instance)
+
+
+def config_of(row: CollectionRow) -> CollectionConfig:
+    """The configuration that is kept of a collection."""
+    indexes = tuple(Index(index.path, index.unique) for index in row.indexes)
+    return CollectionConfig(row.name, row.schema, indexes, row.write_validator, row.read_filter)
+
+
+def stage(
+    transaction: Transaction,
+    numbers: Numbers,
+    thread: int,
+    config: CollectionConfig,
+    old: CollectionRow | None = None,
+) -> CollectionRow:
+    """Add a collection, or its new configuration, to a transaction.
+
+    Args:
+        transaction: Where to.
+        numbers: Gives numbers to the collection and its new indexes.
+        thread: The number of the thread.
+        config: What the client says of the collection.
+        old: What is kept of it so far, or None for a new one.
+
+    Returns:
+        What will be kept.
+    """
+    known = {(index.path, index.unique): index for index in old.indexes} if old else {}
+    indexes = tuple(
+        known.get((index.path, index.unique)) or IndexRow(numbers.next(transaction), index.path, index.unique)
+        for index in config.indexes
+    )
+    row = CollectionRow(
+        old.number if old else numbers.next(transaction),
+        config.name,
+        config.schema,
+        indexes,
+        config.write_validator,
+        config.read_filter,
+    )
+    database_rows.put_collection(transaction, thread, row)
+    return row

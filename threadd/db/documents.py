@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any, TypeAlias
 
+from store.documents import MAX_INSTANCE_ID_BYTES
 from threadd.db.errors import InvalidInstanceError
 
 Document: TypeAlias = dict[str, Any]
 
 ID_FIELD = "_id"
 MODIFIED_FIELD = "_mod"
-
-MAX_INSTANCE_ID_BYTES = 400
-"""An instance ID is a part of several keys of the store, which end at 511 bytes."""
 
 MAX_DEPTH = 200
 """How deep objects and arrays may nest; the schema validator stops at 255."""

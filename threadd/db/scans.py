@@ -76,7 +76,7 @@ class _InOrder:
             self.texts.append(text)
             self.size += len(text)
             _check_size(self.size)
-        return len(self.texts) == self.query.limit
+        return bool(self.query.limit) and len(self.texts) == self.query.limit
 
     def result(self) -> list[bytes]:
         return self.texts

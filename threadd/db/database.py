@@ -1,0 +1,309 @@
+"""One database: its collections and the verbs on their instances."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from net.keys import PublicKey
+from net.thread_id import ThreadID
+from net.thread_key import ThreadKey
+from net.threads import ThreadInfo, Threads
+from store import databases as database_rows
+from store import deletions
+from store import documents as document_rows
+from store.engine import Engine, Transaction
+from store.numbers import Numbers
+from threadd.db import scans
+from threadd.db.collections import Collection, CollectionConfig, compile_schema, config_of, stage
+from threadd.db.errors import (
+    CollectionExistsError,
+    CollectionNotFoundError,
+    DatabaseNotFoundError,
+    InstanceNotFoundError,
+)
+from threadd.db.queries import parse_query
+from threadd.db.sequencer import Sequencer
+from threadd.db.sweeper import Sweeper
+from threadd.db.timestamps import InstanceIDs
+from threadd.db.transactions import Change, WriteTransaction
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseInfo:
+    """What a client may know of a database.
+
+    Args:
+        name: Its name.
+        key: The key of its thread.
+    """
+
+    name: str
+    key: ThreadKey
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What databases share.
+
+    Args:
+        engine: The store.
+        threads: The threads that they live in.
+        numbers: Gives numbers to collections.
+        clock: The time, in ns since 1970.
+        instance_ids: Gives IDs to instances that come without.
+        sweeper: Deletes what is hidden.
+    """
+
+    engine: Engine
+    threads: Threads
+    numbers: Numbers
+    clock: Callable[[], int]
+    instance_ids: InstanceIDs
+    sweeper: Sweeper
+
+
+T = TypeVar("T")
+
+
+class Database:
+    """A database that is kept here; `Manager` makes it.
+
+    Args:
+        services: What databases share.
+        thread: Its thread.
+        name: Its name.
+    """
+
+    def __init__(self, services: Services, thread: ThreadInfo, name: str) -> None:
+        self._services = services
+        self._thread = thread
+        self.name = name
+        self._closed = False
+        self._sequencer = Sequencer(
+            services.engine,
+            services.threads,
+            thread,
+            services.clock,
+            services.instance_ids,
+            self._committed,
+        )
+        self._rows = {row.name: row for row in database_rows.list_collections(services.engine, thread.number)}
+        self._compiled: dict[str, Collection] = {}
+
+    @property
+    def thread_id(self) -> ThreadID:
+        """The ID of its thread."""
+        return self._thread.id
+
+    def info(self) -> DatabaseInfo:
+        """Its name and key."""
+        return DatabaseInfo(self.name, self._thread.key)
+
+    def collection(self, name: str) -> Collection:
+        """A collection by its name.
+
+        Raises:
+            CollectionNotFoundError: There is none.
+        """
+        collection = self._compiled.get(name)
+        if collection is None:
+            row = self._rows.get(name)
+            if row is None:
+                raise CollectionNotFoundError
+            config = config_of(row)
+            collection = self._compiled[name] = Collection(row.number, config, compile_schema(config))
+        return collection
+
+    def list_collections(self) -> list[CollectionConfig]:
+        """The configurations of all collections, by name."""
+        return [config_of(self._rows[name]) for name in sorted(self._rows)]
+
+    async def new_collection(self, config: CollectionConfig) -> None:
+        """Add a collection.
+
+        Raises:
+            CollectionExistsError: There is one of that name.
+            InvalidNameError, InvalidSchemaError, InvalidIndexError: As `compile_schema`.
+        """
+        schema = compile_schema(config)
+        async with self._turn():
+            if config.name in self._rows:
+                raise CollectionExistsError
+            transaction = Transaction()
+            row = stage(transaction, self._services.numbers, self._thread.number, config)
+            await self._sequencer.reader.submit(transaction)
+            self._rows[config.name] = row
+            self._compiled[config.name] = Collection(row.number, config, schema)
+
+    async def update_collection(self, config: CollectionConfig) -> None:
+        """Give a collection another schema, other indexes, another validator or filter; its instances stay.
+
+        Raises:
+            CollectionNotFoundError: There is none of that name; a name cannot be changed.
+            InvalidNameError, InvalidSchemaError, InvalidIndexError: As `compile_schema`.
+        """
+        schema = compile_schema(config)
+        async with self._turn():
+            old = self._rows.get(config.name)
+            if old is None:
+                raise CollectionNotFoundError(f"{CollectionNotFoundError.default_text}: {config.name}")
+            transaction = Transaction()
+            row = stage(transaction, self._services.numbers, self._thread.number, config, old)
+            await self._sequencer.reader.submit(transaction)
+            self._rows[config.name] = row
+            self._compiled[config.name] = Collection(row.number, config, schema)
+
+    async def delete_collection(self, name: str) -> None:
+        """Remove a collection with its instances; one that is made again under the name starts empty.
+
+        Raises:
+            CollectionNotFoundError: There is none of that name.
+        """
+        async with self._turn():
+            row = self._rows.get(name)
+            if row is None:
+                raise CollectionNotFoundError
+            transaction = Transaction()
+            database_rows.delete_collection(transaction, self._thread.number, name)
+            deletions.mark(transaction, self._thread.number, row.number)
+            await self._sequencer.reader.submit(transaction)
+            del self._rows[name]
+            self._compiled.pop(name, None)
+        self._services.sweeper.wake()
+
+    async def create(self, collection: str, instances: Sequence[bytes], writer: PublicKey) -> list[str]:
+        """Create instances, all or none.
+
+        Args:
+            collection: The name of their collection.
+            instances: A JSON text each.
+            writer: Who writes.
+
+        Returns:
+            Their IDs, in order.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+            CreateConflictError: Two have the same ID.
+            InvalidInstanceError, SchemaViolationError, InstanceExistsError: As `WriteTransaction.create`.
+        """
+
+        async def build(transaction: WriteTransaction) -> list[str]:
+            return await transaction.create(self.collection(collection), instances)
+
+        return await self._write(build, writer)
+
+    async def save(self, collection: str, instances: Sequence[bytes], writer: PublicKey) -> None:
+        """Replace or create instances, all or none.
+
+        Args:
+            collection: The name of their collection.
+            instances: A JSON text each, with `_id`.
+            writer: Who writes.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+            InvalidInstanceError, SchemaViolationError: As `WriteTransaction.save`.
+        """
+
+        async def build(transaction: WriteTransaction) -> None:
+            await transaction.save(self.collection(collection), instances)
+
+        await self._write(build, writer)
+
+    async def verify(self, collection: str, instances: Sequence[bytes], writer: PublicKey) -> None:
+        """Check what `save` would say; nothing is written. Arguments and errors are those of `save`."""
+        del writer
+        async with self._turn():
+            await self._sequencer.begin().verify(self.collection(collection), instances)
+
+    async def delete(self, collection: str, instance_ids: Sequence[str], writer: PublicKey) -> None:
+        """Delete instances; an ID that is not there is passed over.
+
+        Args:
+            collection: The name of their collection.
+            instance_ids: Their IDs.
+            writer: Who deletes.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+        """
+
+        async def build(transaction: WriteTransaction) -> None:
+            await transaction.delete(self.collection(collection), instance_ids)
+
+        await self._write(build, writer)
+
+    async def has(self, collection: str, instance_ids: Sequence[str], reader: PublicKey) -> bool:
+        """Whether all of some instances are there.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+        """
+        del reader
+        number = self.collection(collection).number
+        engine, thread = self._services.engine, self._thread.number
+        return all(
+            document_rows.get_document(engine, thread, number, instance_id) is not None for instance_id in instance_ids
+        )
+
+    async def find_by_id(self, collection: str, instance_id: str, reader: PublicKey) -> bytes:
+        """JSON text of an instance.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+            InstanceNotFoundError: There is no such instance.
+        """
+        del reader
+        number = self.collection(collection).number
+        text = document_rows.get_document(self._services.engine, self._thread.number, number, instance_id)
+        if text is None:
+            raise InstanceNotFoundError
+        return text
+
+    async def find(self, collection: str, query: bytes, reader: PublicKey) -> list[bytes]:
+        """JSON texts of the instances that a query asks for, all of one state.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+            InvalidQueryError: As `parse_query`.
+            ResultTooLargeError: As `scans.run`.
+        """
+        del reader
+        number = self.collection(collection).number
+        parsed = parse_query(query)
+        with self._services.engine.snapshot() as snapshot:
+            rows = document_rows.documents_from(
+                snapshot,
+                self._thread.number,
+                number,
+                parsed.seek,
+                reverse=parsed.by_id and parsed.descending,
+            )
+            return await scans.run(parsed, rows, None)
+
+    async def close(self) -> None:
+        """Take no more calls, once what is under way is enqueued; a database that is deleted ends so too."""
+        async with self._sequencer.turn():
+            self._closed = True
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None, None]:
+        async with self._sequencer.turn():
+            if self._closed:
+                raise DatabaseNotFoundError
+            yield
+
+    async def _write(self, build: Callable[[WriteTransaction], Awaitable[T]], writer: PublicKey) -> T:
+        """Run one call as a transaction of its own; it is answered once it is on disk."""
+        async with self._turn():
+            transaction = self._sequencer.begin()
+            result = await build(transaction)
+            committed = self._sequencer.enqueue(transaction, writer)
+        await asyncio.shield(committed)
+        return result
+
+    def _committed(self, changes: Sequence[Change]) -> None:
+        """Whoever listens is told here."""

@@ -1,0 +1,164 @@
+"""All databases of this daemon: made, found, listed and deleted. They are opened when they are first used."""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+
+from net.crypto import Randomness
+from net.keys import PrivateKey, PublicKey
+from net.thread_id import ThreadID
+from net.thread_key import ThreadKey
+from net.threads import Threads
+from store import databases as database_rows
+from store.databases import DatabaseRow
+from store.engine import Engine, Transaction
+from threadd.db.collections import CollectionConfig, check_name, compile_schema, stage
+from threadd.db.database import Database, Services
+from threadd.db.errors import CollectionExistsError, DatabaseExistsError, DatabaseNotFoundError, ReadKeyRequiredError
+from threadd.db.sweeper import Sweeper
+from threadd.db.timestamps import InstanceIDs
+
+DEFAULT_NAME = "unnamed"
+
+
+class Manager:
+    """The databases. Make it on the event loop's thread.
+
+    Args:
+        engine: The store.
+        threads: The threads that databases live in.
+        clock: The time, in ns since 1970.
+        randomness: Gives so many unpredictable bytes.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        threads: Threads,
+        clock: Callable[[], int],
+        randomness: Randomness = os.urandom,
+    ) -> None:
+        self._engine = engine
+        self._threads = threads
+        self._sweeper = Sweeper(engine)
+        self._services = Services(
+            engine,
+            threads,
+            threads.numbers,
+            clock,
+            InstanceIDs(clock, randomness),
+            self._sweeper,
+        )
+        self._open: dict[ThreadID, Database] = {}
+        self._making: set[ThreadID] = set()
+        self._sweeper.start()
+
+    async def new_db(
+        self,
+        thread_id: ThreadID,
+        *,
+        key: ThreadKey | None = None,
+        log_key: PrivateKey | PublicKey | None = None,
+        name: str = "",
+        collections: Sequence[CollectionConfig] = (),
+        identity: PublicKey,
+    ) -> Database:
+        """Make a thread and a database on it, with its first collections; all of it or nothing.
+
+        Args:
+            thread_id: The ID of the thread.
+            key: The thread's key with its read key; made anew when left out.
+            log_key: The key of the identity's log; made anew when left out. With a public one it is not written here.
+            name: The database's name; `unnamed` when left out.
+            collections: Its first collections.
+            identity: Who makes it.
+
+        Raises:
+            DatabaseExistsError: The thread has a database here.
+            ReadKeyRequiredError: The key opens only the outer records.
+            CollectionExistsError: Two collections have the same name.
+            InvalidNameError, InvalidSchemaError, InvalidIndexError: As `collections.compile_schema`.
+            NetError: The thread cannot be made.
+        """
+        if name:
+            check_name(name)
+        if key is not None and key.read is None:
+            raise ReadKeyRequiredError
+        for position, config in enumerate(collections):
+            compile_schema(config)
+            if any(config.name == earlier.name for earlier in collections[:position]):
+                raise CollectionExistsError
+        if thread_id in self._making or self._find(thread_id) is not None:
+            raise DatabaseExistsError
+        self._making.add(thread_id)
+        try:
+            transaction = Transaction()
+            thread = self._threads.create(
+                self._engine,
+                transaction,
+                thread_id,
+                identity=identity,
+                key=key,
+                log_key=log_key,
+            )
+            database_rows.put_database(transaction, thread.number, DatabaseRow(thread_id.bytes, name or DEFAULT_NAME))
+            for config in collections:
+                stage(transaction, self._services.numbers, thread.number, config)
+            await asyncio.shield(self._engine.commit(transaction))
+        finally:
+            self._making.discard(thread_id)
+        return self.get(thread_id)
+
+    def get(self, thread_id: ThreadID) -> Database:
+        """The database of a thread.
+
+        Raises:
+            DatabaseNotFoundError: There is none, though there is the thread.
+            ThreadNotFoundError: There is no such thread.
+        """
+        database = self._find(thread_id)
+        if database is None:
+            self._threads.get(self._engine, thread_id)
+            raise DatabaseNotFoundError
+        return database
+
+    def list_dbs(self) -> list[Database]:
+        """All databases, the oldest first."""
+        rows = list(database_rows.list_databases(self._engine))
+        found = (self._find(ThreadID(row.thread_id)) for row in rows)
+        return [database for database in found if database is not None]
+
+    async def delete_db(self, thread_id: ThreadID) -> None:
+        """Delete a database with its thread and all that is kept of both.
+
+        It is gone for everyone at once; the space comes back little by little.
+
+        Raises:
+            DatabaseNotFoundError, ThreadNotFoundError: As `get`.
+        """
+        database = self.get(thread_id)
+        await database.close()
+        if self._find(thread_id) is not database:
+            raise DatabaseNotFoundError
+        transaction = Transaction()
+        number = self._threads.delete(self._engine, transaction, thread_id)
+        database_rows.delete_database(transaction, number)
+        await asyncio.shield(self._engine.commit(transaction))
+        self._open.pop(thread_id, None)
+        self._sweeper.wake()
+
+    async def close(self) -> None:
+        """Close all databases; calls under way are finished."""
+        for database in list(self._open.values()):
+            await database.close()
+        await self._sweeper.close()
+
+    def _find(self, thread_id: ThreadID) -> Database | None:
+        database = self._open.get(thread_id)
+        if database is None:
+            number = self._threads.number(self._engine, thread_id)
+            row = None if number is None else database_rows.get_database(self._engine, number)
+            if row is not None:
+                thread = self._threads.get(self._engine, thread_id)
+                database = self._open[thread_id] = Database(self._services, thread, row.name)
+        return database

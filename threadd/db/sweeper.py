@@ -1,0 +1,63 @@
+"""Deletes what deleted databases and collections leave behind, slice by slice, beside everything else."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import structlog
+
+from store import deletions
+from store.engine import Engine
+from store.errors import StoreError
+
+_PAUSE_SECONDS = 0.01
+_RETRY_SECONDS = 30.0
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Sweeper:
+    """Works off the marks of `store.deletions`; those that an earlier stop left come first.
+
+    Args:
+        engine: The store.
+    """
+
+    engine: Engine
+    _task: asyncio.Task[None] | None = None
+    _wanted: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def start(self) -> None:
+        """Begin; call it on the event loop's thread."""
+        self._wanted.set()
+        self._task = asyncio.create_task(self._run(), name="sweeper")
+
+    def wake(self) -> None:
+        """Say that there is a new mark on disk."""
+        self._wanted.set()
+
+    async def close(self) -> None:
+        """Stop; what is left goes on at the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                for thread, collection in list(deletions.list_marks(self.engine)):
+                    await self._sweep(thread, collection)
+            except StoreError as error:
+                log.warning("deletion goes on later", reason=error.text)
+                await asyncio.sleep(_RETRY_SECONDS)
+                self._wanted.set()
+
+    async def _sweep(self, thread: int, collection: int) -> None:
+        left = True
+        while left:
+            transaction = deletions.next_slice(self.engine, thread, collection)
+            left = not deletions.is_last(transaction, thread, collection)
+            await self.engine.commit(transaction)
+            await asyncio.sleep(_PAUSE_SECONDS if left else 0)
