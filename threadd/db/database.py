@@ -101,20 +101,13 @@ class Database:
         """Its name and key."""
         return DatabaseInfo(self.name, self._thread.key)
 
-    def collection(self, name: str) -> Collection:
-        """A collection by its name.
+    def collection(self, name: str) -> CollectionConfig:
+        """The configuration of a collection.
 
         Raises:
-            CollectionNotFoundError: There is none.
+            CollectionNotFoundError: There is none of that name.
         """
-        collection = self._compiled.get(name)
-        if collection is None:
-            row = self._rows.get(name)
-            if row is None:
-                raise CollectionNotFoundError
-            config = config_of(row)
-            collection = self._compiled[name] = Collection(row.number, config, compile_schema(config))
-        return collection
+        return self._collection(name).config
 
     def list_collections(self) -> list[CollectionConfig]:
         """The configurations of all collections, by name."""
@@ -191,7 +184,7 @@ class Database:
         """
 
         async def build(transaction: WriteTransaction) -> list[str]:
-            return await transaction.create(self.collection(collection), instances)
+            return await transaction.create(self._collection(collection), instances)
 
         return await self._write(build, writer)
 
@@ -209,7 +202,7 @@ class Database:
         """
 
         async def build(transaction: WriteTransaction) -> None:
-            await transaction.save(self.collection(collection), instances)
+            await transaction.save(self._collection(collection), instances)
 
         await self._write(build, writer)
 
@@ -217,7 +210,7 @@ class Database:
         """Check what `save` would say; nothing is written. Arguments and errors are those of `save`."""
         del writer
         async with self._turn():
-            await self._sequencer.begin().verify(self.collection(collection), instances)
+            await self._sequencer.begin().verify(self._collection(collection), instances)
 
     async def delete(self, collection: str, instance_ids: Sequence[str], writer: PublicKey) -> None:
         """Delete instances; an ID that is not there is passed over.
@@ -232,7 +225,7 @@ class Database:
         """
 
         async def build(transaction: WriteTransaction) -> None:
-            await transaction.delete(self.collection(collection), instance_ids)
+            await transaction.delete(self._collection(collection), instance_ids)
 
         await self._write(build, writer)
 
@@ -243,7 +236,7 @@ class Database:
             CollectionNotFoundError: There is no such collection.
         """
         del reader
-        number = self.collection(collection).number
+        number = self._collection(collection).number
         engine, thread = self._services.engine, self._thread.number
         return all(
             document_rows.get_document(engine, thread, number, instance_id) is not None for instance_id in instance_ids
@@ -257,7 +250,7 @@ class Database:
             InstanceNotFoundError: There is no such instance.
         """
         del reader
-        number = self.collection(collection).number
+        number = self._collection(collection).number
         text = document_rows.get_document(self._services.engine, self._thread.number, number, instance_id)
         if text is None:
             raise InstanceNotFoundError
@@ -272,7 +265,7 @@ class Database:
             ResultTooLargeError: As `scans.run`.
         """
         del reader
-        number = self.collection(collection).number
+        number = self._collection(collection).number
         parsed = parse_query(query)
         with self._services.engine.snapshot() as snapshot:
             rows = document_rows.documents_from(
@@ -288,6 +281,17 @@ class Database:
         """Take no more calls, once what is under way is enqueued; a database that is deleted ends so too."""
         async with self._sequencer.turn():
             self._closed = True
+
+    def _collection(self, name: str) -> Collection:
+        """A collection, compiled when it is first used."""
+        collection = self._compiled.get(name)
+        if collection is None:
+            row = self._rows.get(name)
+            if row is None:
+                raise CollectionNotFoundError
+            config = config_of(row)
+            collection = self._compiled[name] = Collection(row.number, config, compile_schema(config))
+        return collection
 
     @asynccontextmanager
     async def _turn(self) -> AsyncGenerator[None, None]:
