@@ -112,11 +112,13 @@ class HealthService:
         """Tell the state of a service now and at each change, until the daemon drains."""
         last = None
         while True:
+            # Looked at first: while a reply is sent, the daemon may begin to drain, and that is told, too.
+            closed = self._health.closed
             status = self._status(request.service)
             if status != last:
                 yield health_pb2.HealthCheckResponse(status=status)
                 last = status
-            if self._health.closed:
+            if closed:
                 return
             await self._health.wait()
 
