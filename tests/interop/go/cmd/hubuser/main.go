@@ -13,7 +13,7 @@ import (
 
 	"github.com/textileio/go-threads/api/client"
 	"github.com/textileio/go-threads/core/thread"
-	netclient "github.com/textileio/go-threads/net/api/client"
+	"github.com/textileio/go-threads/net/api/pb"
 	"github.com/textileio/textile/v2/api/common"
 	"google.golang.org/grpc"
 	"threadd/interop/internal/checks"
@@ -36,7 +36,7 @@ type program struct {
 	context     context.Context
 	target      string
 	db          *client.Client
-	net         *netclient.Client
+	net         threads_net_pb.APIClient
 	user, other key
 	account     key
 	insecure    key
@@ -55,10 +55,11 @@ func main() {
 	var cancel context.CancelFunc
 	p.context, cancel = context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	var err error
 	options := []grpc.DialOption{grpc.WithInsecure(), grpc.WithPerRPCCredentials(common.Credentials{})}
-	if p.db, err = client.NewClient(p.target, options...); err == nil {
-		p.net, err = netclient.NewClient(p.target, options...)
+	connection, err := grpc.Dial(p.target, options...)
+	if err == nil {
+		p.net = threads_net_pb.NewAPIClient(connection)
+		p.db, err = client.NewClient(p.target, options...)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "hubuser:", err)

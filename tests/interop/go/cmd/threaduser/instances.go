@@ -95,7 +95,7 @@ func (p *program) instances(who string, ctx context.Context) {
 		return checks.First(err, err2, err3, checks.Equal([]int{one.Age, two.Age}, []int{2, 3}))
 	})
 	check("save-without-id", func() error {
-		return p.Refused(save(people.JSON(`{"name":"A"}`)), codes.InvalidArgument, "_id")
+		return p.Refused(save(people.JSON(`{"name":"A"}`)), codes.Unknown, "instance doesn't correspond to schema")
 	})
 	check("verify-stores-nothing", func() error {
 		err := p.db.Verify(ctx, id, "Person", []interface{}{people.Person{ID: "kept", Age: 99}})
@@ -201,6 +201,10 @@ func (p *program) badInstances() {
 	p.Check("instance/null-id-is-given-one", func() error {
 		ids, err := p.db.Create(ctx, id, "Any", []interface{}{people.JSON(`{"name":"A"}`)})
 		return checks.First(err, checks.Equal(len(ids), 1))
+	})
+	p.Check("instance/save-without-id-that-the-schema-lets-pass", func() error {
+		err := p.db.Save(ctx, id, "Any", []interface{}{people.JSON(`{"name":"A"}`)})
+		return p.Refused(err, codes.InvalidArgument, "invalid instance: missing _id attribute")
 	})
 	p.Departure("instance/delete-goes-on-after-an-absent-id", func() error {
 		err := create(`{"_id":"there"}`)

@@ -52,8 +52,7 @@ func OpenSchema() *jsonschema.Schema {
 			"member": {"type": "boolean"},
 			"address": {"type": "object", "properties": {"city": {"type": "string"}}},
 			"tags": {"type": "array", "items": {"type": "string"}}
-		},
-		"required": ["_id"]
+		}
 	}`)
 }
 
