@@ -1,13 +1,22 @@
-"""A service with every kind of method, made of a descriptor on the spot, and doors to reach it."""
+"""A service with every kind of method, made of a descriptor on the spot, and doors to reach it; and a whole house."""
 
+import os
+import time
 from contextlib import asynccontextmanager
 
 import grpc
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from threadd.api.dispatcher import Dispatcher
+from net import multibase, tokens
+from net.multiaddr import Multiaddr
+from threadd.api import threads_service
+from threadd.api.dispatcher import Dispatcher, Method
+from threadd.api.doors import Services, hub_dispatcher, threads_dispatcher
 from threadd.api.grpc_door import GrpcDoor
+from threadd.api.health_service import Health
+from threadd.hub.signatures import sign
+from threadd.rooms import open_rooms
 
 KINDS = {
     "Echo": (False, False),
@@ -82,5 +91,133 @@ def open_door():
                 yield channel
         finally:
             await door.close()
+
+    return opened
+
+
+class House:
+    """A whole daemon's rooms with both doors open, and what a client does with them."""
+
+    def __init__(self, rooms, ports):
+        self.rooms = rooms
+        self.ports = ports
+
+    def rows(self):
+        """Everything that is kept."""
+        return list(self.rooms.engine.scan(b"", b"\xff" * 8))
+
+    def hub_metadata(self, key, token=""):
+        """What a client of the Hub sends with an API key row."""
+        metadata = [("x-textile-api-key", key.key)]
+        if key.secure:
+            date = "2999-01-01T00:00:00Z"
+            signature = sign(multibase.decode(key.secret), date)
+            metadata += [("x-textile-api-sig", multibase.encode(signature)), ("x-textile-api-sig-msg", date)]
+        if token:
+            metadata += bearer(token)
+        return metadata
+
+    def token(self, identity):
+        """A token as GetToken gives it."""
+        return tokens.issue(self.rooms.host_key, identity.public, 1)
+
+
+def bearer(token):
+    return [("authorization", f"bearer {token}")]
+
+
+@asynccontextmanager
+async def opened_house(repo):
+    async with open_rooms(repo) as rooms:
+        health = Health()
+        services = Services.build(
+            manager=rooms.databases,
+            host_key=rooms.host_key,
+            listen=Multiaddr.from_text("/ip4/0.0.0.0/tcp/4006"),
+            randomness=os.urandom,
+            clock=time.time_ns,
+            health=health,
+        )
+        doors = {
+            "threads": GrpcDoor(threads_dispatcher(services), "127.0.0.1:0"),
+            "hub": GrpcDoor(hub_dispatcher(services, rooms.gate), "127.0.0.1:0"),
+        }
+        try:
+            ports = {name: await door.open() for name, door in doors.items()}
+            health.set_ready(ready=True)
+            yield House(rooms, ports)
+        finally:
+            health.close()
+            for door in doors.values():
+                await door.close(1.0)
+
+
+@pytest.fixture
+async def house(tmp_path):
+    async with opened_house(tmp_path / "repo") as made:
+        yield made
+
+
+@pytest.fixture
+def open_house():
+    """Opens the rooms of a repository with both doors, as a context manager."""
+    return opened_house
+
+
+class Stubs:
+    """The methods of one service on one door, called by name with message fields."""
+
+    def __init__(self, channel, service, metadata=()):
+        self.channel = channel
+        self.service = service
+        self.metadata = list(metadata)
+
+    def using(self, metadata):
+        return Stubs(self.channel, self.service, metadata)
+
+    async def __call__(self, rpc, /, **fields):
+        method = Method.of(self.service.methods_by_name[rpc])
+        stub = self.channel.unary_unary(
+            method.full_name,
+            request_serializer=method.request_type.SerializeToString,
+            response_deserializer=method.reply_type.FromString,
+        )
+        return await stub(method.request_type(**fields), metadata=self.metadata, timeout=20)
+
+    async def refused(self, rpc, /, **fields):
+        """The code and text with which a call is refused."""
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await self(rpc, **fields)
+        return caught.value.code(), caught.value.details()
+
+
+@pytest.fixture
+async def channels(house):
+    async with (
+        grpc.aio.insecure_channel(f"127.0.0.1:{house.ports['threads']}") as threads,
+        grpc.aio.insecure_channel(f"127.0.0.1:{house.ports['hub']}") as hub,
+    ):
+        yield {"threads": threads, "hub": hub}
+
+
+@pytest.fixture
+def threads_door(channels):
+    return Stubs(channels["threads"], threads_service.DESCRIPTOR)
+
+
+@pytest.fixture
+def hub_door(channels):
+    return Stubs(channels["hub"], threads_service.DESCRIPTOR)
+
+
+@pytest.fixture
+def open_channel():
+    """Stubs of the threads door over a channel of its own, as a context manager."""
+
+    @asynccontextmanager
+    async def opened(house, options=()):
+        target = f"127.0.0.1:{house.ports['threads']}"
+        async with grpc.aio.insecure_channel(target, options=list(options)) as channel:
+            yield Stubs(channel, threads_service.DESCRIPTOR)
 
     return opened
