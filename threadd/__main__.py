@@ -1,0 +1,5 @@
+"""`python -m threadd` is `threadd`."""
+
+from threadd.cli import main
+
+main()

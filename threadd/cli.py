@@ -1,0 +1,297 @@
+"""The command line."""
+
+import asyncio
+import datetime as dt
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from store.errors import RepositoryLockedError, ThreaddError
+from threadd import config, logs
+from threadd.control import ControlClient, NoDaemonError
+from threadd.verbs import (
+    ApiKey,
+    ApiKeySummary,
+    CreateKey,
+    DbSummary,
+    ImportKey,
+    InvalidateKey,
+    ListDbs,
+    ListKeys,
+    Request,
+)
+
+_T = TypeVar("_T")
+_Command = Callable[..., None]
+
+# How long a command waits for a daemon that is just starting or ending, in seconds.
+_PATIENCE = 10.0
+_PAUSE = 0.1
+
+
+class _Refusal(click.ClickException):
+    """One line on standard error; exit code 1."""
+
+
+class _Mistake(click.ClickException):
+    """The settings are at fault: exit code 2, as for other mistakes on the command line."""
+
+    exit_code = 2
+
+
+class _Group(click.Group):
+    """Runs ``serve`` when no command is named, and tells refusals as such."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ("--help", "-h", "--version")):
+            args = ["serve", *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except config.SettingError as error:
+            raise _Mistake(error.text) from error
+        except ThreaddError as error:
+            raise _Refusal(error.text) from error
+
+
+def _settings_options(command: _Command) -> _Command:
+    """Add a flag for each setting."""
+    for setting in reversed(config.SETTINGS):
+        default = setting.default or str(config.default_repo())
+        if setting.metavar:
+            meaning = f"{setting.meaning}  [{setting.variable}; default: {default}]"
+            command = click.option(setting.flag, setting.name, metavar=setting.metavar, help=meaning)(command)
+        else:
+            meaning = f"{setting.meaning}  [{setting.variable}]"
+            command = click.option(setting.flag, setting.name, flag_value="true", help=meaning)(command)
+    return command
+
+
+_config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"A TOML file of settings.  [THREADD_CONFIG; default: {config.default_config_file()}, if it is there]",
+)
+_repo_option = click.option(
+    "--repo",
+    metavar="FOLDER",
+    help=f"The folder that holds everything.  [THREADD_REPO; default: {config.default_repo()}]",
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_type_option = click.option(
+    "--type",
+    "kind",
+    type=click.Choice(["user", "account"]),
+    required=True,
+    help="user: for an app whose users bring identities of their own. account: for a program that acts as you.",
+)
+_insecure_option = click.option(
+    "--insecure", is_flag=True, help="Callers need not sign with the secret: anybody who sees the key may use it."
+)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="threadd")
+def cli() -> None:
+    """A Textile Hub on your own machine.
+
+    \b
+    Start it; without a command, threadd does the same:
+      threadd serve
+    Make a key for an app, then change the app's address to 127.0.0.1:3006 (without TLS):
+      threadd keys create --type user
+    An app that has a key already keeps it:
+      threadd keys import --key bxxxx --secret bxxxx --type user
+    """  # noqa: D301  click looks for the character
+
+
+@cli.command()
+@_settings_options
+@_config_option
+def serve(config_file: Path | None, **flags: str | None) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C.
+
+    The Hub's doors ask for API keys and user tokens, as the hosted Hub does. The threads doors ask for none, as a plain
+    threads daemon: they stay on this machine unless --threads-open says otherwise.
+
+    Settings come from flags, then the environment, then a TOML file with the flags' names (hub-api = "off").
+
+    \b
+    Examples:
+      threadd serve
+      threadd serve --repo ./data --hub-api 0.0.0.0:3006 --threads-api off
+      THREADD_LOG_LEVEL=debug threadd serve
+    """  # noqa: D301  click looks for the character
+    settings = config.load(flags, os.environ, config_file)
+    logs.set_up(settings.log_level, settings.log_format)
+    # grpc tells its own troubles past the log, as it is told when it is imported; those that matter come as errors.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from threadd import daemon  # noqa: PLC0415
+
+    asyncio.run(daemon.run(settings))
+
+
+@cli.group()
+def keys() -> None:
+    """Make and manage API keys, which apps show at the Hub's door.
+
+    The keys belong to the built-in account `local`. These commands work whether or not the daemon runs.
+    """
+
+
+@keys.command("create")
+@_type_option
+@_insecure_option
+@_repo_option
+@_json_option
+def create_key(kind: str, repo: str | None, *, insecure: bool, as_json: bool) -> None:
+    """Make a key and print it with its secret, which is not shown again.
+
+    \b
+    Examples:
+      threadd keys create --type user
+      threadd keys create --type account --json
+    """  # noqa: D301  click looks for the character
+    request = CreateKey(kind, secure=not insecure)
+    _show_key(_call(repo, request, ApiKey), as_json=as_json)
+
+
+@keys.command("import")
+@click.option("--key", required=True, metavar="KEY", help="The key that the app carries.")
+@click.option("--secret", required=True, metavar="SECRET", help="Its secret; - reads it from standard input.")
+@_type_option
+@_insecure_option
+@_repo_option
+@_json_option
+def import_key(key: str, secret: str, kind: str, repo: str | None, *, insecure: bool, as_json: bool) -> None:
+    """Take in a key that an app carries already, so that the app runs unchanged.
+
+    \b
+    Example:
+      threadd keys import --key bxxxx --secret bxxxx --type user
+    """  # noqa: D301  click looks for the character
+    if secret == "-":  # noqa: S105  a word for standard input
+        secret = sys.stdin.readline().strip()
+    request = ImportKey(key, secret, kind, secure=not insecure)
+    _show_key(_call(repo, request, ApiKey), as_json=as_json)
+
+
+@keys.command("ls")
+@_repo_option
+@_json_option
+def list_keys(repo: str | None, *, as_json: bool) -> None:
+    """List the keys, without their secrets."""
+    found = _call(repo, ListKeys(), list[ApiKeySummary], must_exist=True)
+    rows = [
+        (
+            key.key,
+            key.type,
+            "yes" if key.secure else "no",
+            "yes" if key.valid else "no",
+            str(key.threads),
+            _when(key.created),
+        )
+        for key in found
+    ]
+    _show_table(found, ("KEY", "TYPE", "SECURE", "VALID", "THREADS", "CREATED"), rows, as_json=as_json)
+
+
+@keys.command("invalidate")
+@click.argument("key")
+@_repo_option
+@_json_option
+def invalidate_key(key: str, repo: str | None, *, as_json: bool) -> None:
+    """Make KEY useless for good. Threads that were made with it stay.
+
+    \b
+    Example:
+      threadd keys invalidate bxxxx
+    """  # noqa: D301  click looks for the character
+    found = _call(repo, InvalidateKey(key), ApiKeySummary, must_exist=True)
+    click.echo(_json(found) if as_json else f"{found.key} is invalid from now on")
+
+
+@cli.group()
+def dbs() -> None:
+    """Look at the databases."""
+
+
+@dbs.command("ls")
+@_repo_option
+@_json_option
+def list_dbs(repo: str | None, *, as_json: bool) -> None:
+    """List all databases, whoever owns them. Works whether or not the daemon runs."""
+    found = _call(repo, ListDbs(), list[DbSummary], must_exist=True)
+    rows = [(db.id, db.name, str(db.collections)) for db in found]
+    _show_table(found, ("ID", "NAME", "COLLECTIONS"), rows, as_json=as_json)
+
+
+def _call(repo_flag: str | None, request: Request, result: type[_T], *, must_exist: bool = False) -> _T:
+    """Have a request carried out: by the daemon if one runs, in this process otherwise."""
+    logs.set_up("warning", "auto")
+    repo = config.load({"repo": repo_flag}, os.environ).repo
+    if must_exist and not repo.is_dir():
+        raise _Refusal(f"there is no repository at {repo}; threadd serve and threadd keys create make one")
+    patience_ends = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            with closing(ControlClient(repo)) as client:
+                return msgspec.json.decode(client.call(msgspec.json.encode(request)), type=result)
+        except NoDaemonError:
+            pass
+        try:
+            return msgspec.convert(asyncio.run(_handle_here(repo, request)), type=result)
+        except RepositoryLockedError:
+            # A daemon is starting or ending, or another command runs.
+            if time.monotonic() > patience_ends:
+                raise
+            time.sleep(_PAUSE)
+
+
+async def _handle_here(repo: Path, request: Request) -> Any:
+    # A command that a daemon answers starts twice as fast without the rooms.
+    from threadd.rooms import open_rooms  # noqa: PLC0415
+
+    async with open_rooms(repo) as rooms:
+        return await rooms.operator.handle(request)
+
+
+def _show_key(key: ApiKey, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(_json(key))
+        return
+    click.echo(f"key     {key.key}\nsecret  {key.secret}\ntype    {key.type}, {'secure' if key.secure else 'insecure'}")
+
+
+def _show_table(found: object, header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(_json(found))
+        return
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    for row in (header, *rows):
+        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _json(value: object) -> str:
+    return json.dumps(msgspec.to_builtins(value), indent=2)
+
+
+def _when(nanoseconds: int) -> str:
+    return dt.datetime.fromtimestamp(nanoseconds // 1_000_000_000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="threadd")

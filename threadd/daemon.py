@@ -1,0 +1,151 @@
+"""The composition root: opens the rooms and the doors, waits for the signal to stop, and drains."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from typing import TextIO
+
+import structlog
+
+from store.accounts import ApiKeyRow
+from threadd.api.dispatcher import Dispatcher
+from threadd.api.doors import Services, hub_dispatcher, threads_dispatcher
+from threadd.api.grpc_door import GrpcDoor
+from threadd.api.health_service import Health
+from threadd.config import Endpoint, Settings
+from threadd.control import ControlServer
+from threadd.hub.api_keys import KeyKind
+from threadd.rooms import Rooms, open_rooms
+
+# How long calls in flight may take to end, in seconds; the whole drain stays below ten.
+_GRACE = 5.0
+
+_SNIPPET = """
+ctx := common.NewAPIKeyContext(context.Background(), "{key}")
+ctx, _ = common.CreateAPISigContext(ctx, time.Now().Add(time.Hour), "{secret}")
+threads, _ := client.NewClient("{address}", grpc.WithInsecure(), grpc.WithPerRPCCredentials(common.Credentials{{}}))
+token, _ := threads.GetToken(ctx, thread.NewLibp2pIdentity(privateKey))
+err := threads.NewDB(thread.NewTokenContext(ctx, token), thread.NewIDV1(thread.Raw, 32))
+"""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+async def run(settings: Settings, output: TextIO | None = None) -> None:
+    """Run a daemon until SIGTERM or SIGINT.
+
+    Args:
+        settings: All settings.
+        output: Where to say where it listens; standard output when left out. A terminal is shown an API key as well.
+
+    Raises:
+        ThreaddError: The repository or a door cannot be opened.
+    """
+    output = output or sys.stdout
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        rooms = await stack.enter_async_context(open_rooms(settings.repo, threads_per_owner=settings.threads_per_owner))
+        doors = _Doors(settings, rooms)
+        stack.push_async_callback(doors.close)
+        await doors.open()
+        control = ControlServer(settings.repo, rooms.operator.handle_json)
+        stack.push_async_callback(control.close)
+        await control.start()
+        print(await _announcement(settings, rooms, doors, with_key=output.isatty()), file=output, flush=True)
+        log.info("ready", peer_id=rooms.host_key.public.peer_id_text, repo=str(settings.repo))
+        await stop.wait()
+        log.info("draining")
+    log.info("stopped")
+
+
+class _Doors:
+    """The gRPC doors that the settings ask for.
+
+    Args:
+        settings: All settings.
+        rooms: What the doors stand on.
+    """
+
+    def __init__(self, settings: Settings, rooms: Rooms) -> None:
+        self._health = Health()
+        self._doors: list[GrpcDoor] = []
+        self._settings = settings
+        self._rooms = rooms
+        self.listening: dict[str, Endpoint] = {}
+        """Where each open door listens, by the name of its setting."""
+
+    async def open(self) -> None:
+        """Open them.
+
+        Raises:
+            DoorError: One cannot be opened.
+        """
+        services = Services.build(
+            manager=self._rooms.databases,
+            host_key=self._rooms.host_key,
+            listen=self._settings.host_addr,
+            randomness=os.urandom,
+            clock=time.time_ns,
+            health=self._health,
+        )
+        await self._open_one("hub_api", self._settings.hub_api, hub_dispatcher(services, self._rooms.gate))
+        await self._open_one("threads_api", self._settings.threads_api, threads_dispatcher(services))
+        self._health.set_ready(ready=True)
+
+    async def _open_one(self, name: str, endpoint: Endpoint | None, dispatcher: Dispatcher) -> None:
+        if endpoint is None:
+            return
+        door = GrpcDoor(dispatcher, str(endpoint))
+        port = await door.open()
+        self._doors.append(door)
+        self.listening[name] = Endpoint(endpoint.host, port)
+
+    async def close(self) -> None:
+        """Take no more calls and let those that run finish."""
+        self._health.close()
+        await asyncio.gather(*(door.close(_GRACE) for door in self._doors))
+
+
+async def _announcement(settings: Settings, rooms: Rooms, doors: _Doors, *, with_key: bool) -> str:
+    """Write what is said at the start; its last line begins with ``ready``."""
+    hub, threads = doors.listening.get("hub_api"), doors.listening.get("threads_api")
+    lines = [
+        f"threadd {version('threadd')}",
+        f"  repository   {settings.repo}",
+        f"  peer ID      {rooms.host_key.public.peer_id_text}",
+        f"  hub          {f'{hub} (gRPC without TLS; API keys and user tokens decide)' if hub else 'off'}",
+        f"  threads      {f'{threads} (gRPC without TLS; as a plain threads daemon, no keys)' if threads else 'off'}",
+    ]
+    later = (
+        ("hub web", settings.hub_web),
+        ("threads web", settings.threads_web),
+        ("gateway", settings.gateway),
+        ("peers", settings.host_addr.text),
+    )
+    lines += [f"  {name:<12} not open: comes with a later version ({place})" for name, place in later if place]
+    if with_key and hub is not None:
+        key = await _shown_key(rooms)
+        lines += ["", f"A user group key, the same on every start:\n  key     {key.key}\n  secret  {key.secret}"]
+        lines += ["With it, in Go:"]
+        lines += [
+            "  " + line for line in _SNIPPET.format(key=key.key, secret=key.secret, address=hub).split("\n") if line
+        ]
+        lines += [""]
+    open_doors = " ".join(f"{name.replace('_', '-')}={place}" for name, place in doors.listening.items())
+    lines.append(f"ready {open_doors} peer-id={rooms.host_key.public.peer_id_text}")
+    return "\n".join(lines)
+
+
+async def _shown_key(rooms: Rooms) -> ApiKeyRow:
+    """Give the oldest valid user group key of the built-in account, made if there is none."""
+    owner = rooms.accounts.local().public_key
+    for row in rooms.api_keys.list(owner):
+        if row.kind == KeyKind.USER and row.secure and row.valid:
+            return row
+    return await rooms.api_keys.create(owner, KeyKind.USER)
