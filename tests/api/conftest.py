@@ -114,16 +114,12 @@ class House:
             signature = sign(multibase.decode(key.secret), date)
             metadata += [("x-textile-api-sig", multibase.encode(signature)), ("x-textile-api-sig-msg", date)]
         if token:
-            metadata += bearer(token)
+            metadata.append(("authorization", f"bearer {token}"))
         return metadata
 
     def token(self, identity):
         """A token as GetToken gives it."""
         return tokens.issue(self.rooms.host_key, identity.public, 1)
-
-
-def bearer(token):
-    return [("authorization", f"bearer {token}")]
 
 
 @asynccontextmanager
@@ -174,6 +170,9 @@ class Stubs:
 
     def using(self, metadata):
         return Stubs(self.channel, self.service, metadata)
+
+    def of(self, service):
+        return Stubs(self.channel, service, self.metadata)
 
     async def __call__(self, rpc, /, **fields):
         method = Method.of(self.service.methods_by_name[rpc])
