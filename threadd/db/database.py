@@ -23,7 +23,9 @@ from threadd.db.errors import (
     DatabaseNotFoundError,
     InstanceNotFoundError,
 )
+from threadd.db.judge import Judge, check_scripts
 from threadd.db.queries import parse_query
+from threadd.db.scripts import ScriptRunner
 from threadd.db.sequencer import Sequencer
 from threadd.db.sweeper import Sweeper
 from threadd.db.timestamps import InstanceIDs
@@ -54,6 +56,7 @@ class Services:
         clock: The time, in ns since 1970.
         instance_ids: Gives IDs to instances that come without.
         sweeper: Deletes what is hidden.
+        scripts: Runs validators and filters.
     """
 
     engine: Engine
@@ -62,6 +65,7 @@ class Services:
     clock: Callable[[], int]
     instance_ids: InstanceIDs
     sweeper: Sweeper
+    scripts: ScriptRunner
 
 
 T = TypeVar("T")
@@ -119,8 +123,10 @@ class Database:
         Raises:
             CollectionExistsError: There is one of that name.
             InvalidNameError, InvalidSchemaError, InvalidIndexError: As `compile_schema`.
+            InvalidScriptError: As `check_scripts`.
         """
         schema = compile_schema(config)
+        await check_scripts(self._services.scripts, config)
         async with self._turn():
             if config.name in self._rows:
                 raise CollectionExistsError
@@ -136,8 +142,10 @@ class Database:
         Raises:
             CollectionNotFoundError: There is none of that name; a name cannot be changed.
             InvalidNameError, InvalidSchemaError, InvalidIndexError: As `compile_schema`.
+            InvalidScriptError: As `check_scripts`.
         """
         schema = compile_schema(config)
+        await check_scripts(self._services.scripts, config)
         async with self._turn():
             old = self._rows.get(config.name)
             if old is None:
@@ -208,9 +216,8 @@ class Database:
 
     async def verify(self, collection: str, instances: Sequence[bytes], writer: PublicKey) -> None:
         """Check what `save` would say; nothing is written. Arguments and errors are those of `save`."""
-        del writer
         async with self._turn():
-            await self._sequencer.begin().verify(self._collection(collection), instances)
+            await self._sequencer.begin(self._judge(writer)).verify(self._collection(collection), instances)
 
     async def delete(self, collection: str, instance_ids: Sequence[str], writer: PublicKey) -> None:
         """Delete instances; an ID that is not there is passed over.
@@ -235,47 +242,49 @@ class Database:
         Raises:
             CollectionNotFoundError: There is no such collection.
         """
-        del reader
-        number = self._collection(collection).number
-        engine, thread = self._services.engine, self._thread.number
-        return all(
-            document_rows.get_document(engine, thread, number, instance_id) is not None for instance_id in instance_ids
-        )
+        found = self._collection(collection)
+        for instance_id in instance_ids:
+            text = self._stored(found, instance_id)
+            if text is None or await self._judge(reader).shown(found, text) is None:
+                return False
+        return True
 
     async def find_by_id(self, collection: str, instance_id: str, reader: PublicKey) -> bytes:
-        """JSON text of an instance.
+        """JSON text of an instance, as the reader may see it.
 
         Raises:
             CollectionNotFoundError: There is no such collection.
-            InstanceNotFoundError: There is no such instance.
+            InstanceNotFoundError: There is no such instance, or the reader may not see it.
+            ScriptError: The read filter failed.
         """
-        del reader
-        number = self._collection(collection).number
-        text = document_rows.get_document(self._services.engine, self._thread.number, number, instance_id)
+        found = self._collection(collection)
+        text = self._stored(found, instance_id)
+        if text is not None and found.config.read_filter:
+            text = await self._judge(reader).shown(found, text)
         if text is None:
             raise InstanceNotFoundError
         return text
 
     async def find(self, collection: str, query: bytes, reader: PublicKey) -> list[bytes]:
-        """JSON texts of the instances that a query asks for, all of one state.
+        """JSON texts of the instances that a query asks for, all of one state, as the reader may see them.
 
         Raises:
             CollectionNotFoundError: There is no such collection.
             InvalidQueryError: As `parse_query`.
             ResultTooLargeError: As `scans.run`.
+            ScriptError: The read filter failed.
         """
-        del reader
-        number = self._collection(collection).number
+        found = self._collection(collection)
         parsed = parse_query(query)
         with self._services.engine.snapshot() as snapshot:
             rows = document_rows.documents_from(
                 snapshot,
                 self._thread.number,
-                number,
+                found.number,
                 parsed.seek,
                 reverse=parsed.by_id and parsed.descending,
             )
-            return await scans.run(parsed, rows, None)
+            return await scans.run(parsed, rows, self._judge(reader).filter_of(found))
 
     async def close(self) -> None:
         """Take no more calls, once what is under way is enqueued; a database that is deleted ends so too."""
@@ -293,6 +302,12 @@ class Database:
             collection = self._compiled[name] = Collection(row.number, config, compile_schema(config))
         return collection
 
+    def _stored(self, collection: Collection, instance_id: str) -> bytes | None:
+        return document_rows.get_document(self._services.engine, self._thread.number, collection.number, instance_id)
+
+    def _judge(self, identity: PublicKey) -> Judge:
+        return Judge(self._services.scripts, identity)
+
     @asynccontextmanager
     async def _turn(self) -> AsyncGenerator[None, None]:
         async with self._sequencer.turn():
@@ -303,9 +318,9 @@ class Database:
     async def _write(self, build: Callable[[WriteTransaction], Awaitable[T]], writer: PublicKey) -> T:
         """Run one call as a transaction of its own; it is answered once it is on disk."""
         async with self._turn():
-            transaction = self._sequencer.begin()
+            transaction = self._sequencer.begin(self._judge(writer))
             result = await build(transaction)
-            committed = self._sequencer.enqueue(transaction, writer)
+            committed = await self._sequencer.enqueue(transaction)
         await asyncio.shield(committed)
         return result
 

@@ -15,6 +15,8 @@ from store.engine import Engine, Transaction
 from threadd.db.collections import CollectionConfig, check_name, compile_schema, stage
 from threadd.db.database import Database, Services
 from threadd.db.errors import CollectionExistsError, DatabaseExistsError, DatabaseNotFoundError, ReadKeyRequiredError
+from threadd.db.judge import check_scripts
+from threadd.db.scripts import ScriptRunner
 from threadd.db.sweeper import Sweeper
 from threadd.db.timestamps import InstanceIDs
 
@@ -48,6 +50,7 @@ class Manager:
             clock,
             InstanceIDs(clock, randomness),
             self._sweeper,
+            ScriptRunner(),
         )
         self._open: dict[ThreadID, Database] = {}
         self._making: set[ThreadID] = set()
@@ -78,6 +81,7 @@ class Manager:
             ReadKeyRequiredError: The key opens only the outer records.
             CollectionExistsError: Two collections have the same name.
             InvalidNameError, InvalidSchemaError, InvalidIndexError: As `collections.compile_schema`.
+            InvalidScriptError: As `check_scripts`.
             NetError: The thread cannot be made.
         """
         if name:
@@ -86,6 +90,7 @@ class Manager:
             raise ReadKeyRequiredError
         for position, config in enumerate(collections):
             compile_schema(config)
+            await check_scripts(self._services.scripts, config)
             if any(config.name == earlier.name for earlier in collections[:position]):
                 raise CollectionExistsError
         if thread_id in self._making or self._find(thread_id) is not None:
@@ -152,6 +157,7 @@ class Manager:
         for database in list(self._open.values()):
             await database.close()
         await self._sweeper.close()
+        await self._services.scripts.close()
 
     def _find(self, thread_id: ThreadID) -> Database | None:
         database = self._open.get(thread_id)

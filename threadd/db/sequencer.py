@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from net.keys import PublicKey
 from net.patches import encode_body
 from net.threads import ThreadInfo, Threads
 from store import databases as database_rows
@@ -18,6 +17,7 @@ from store.documents import ChangeRow, PatchPlace
 from store.engine import Engine, Transaction
 from store.overlay import Overlay
 from threadd.db.collections import Collection
+from threadd.db.judge import Judge
 from threadd.db.timestamps import InstanceIDs, Timestamps
 from threadd.db.transactions import Change, WriteTransaction
 
@@ -61,34 +61,37 @@ class Sequencer:
         async with self._turn:
             yield
 
-    def begin(self) -> WriteTransaction:
-        """A transaction on the latest state; the caller has the turn until it is enqueued or dropped."""
-        return WriteTransaction(self._stored, self._timestamps, self._instance_ids)
+    def begin(self, judge: Judge) -> WriteTransaction:
+        """A transaction on the latest state; the caller has the turn until it is enqueued or dropped.
+
+        Args:
+            judge: Asks the collections' scripts, for whoever writes.
+        """
+        return WriteTransaction(self._stored, judge, self._timestamps, self._instance_ids)
 
     def _stored(self, collection: Collection, instance_id: str) -> bytes | None:
         return document_rows.get_document(self.reader, self._thread.number, collection.number, instance_id)
 
-    def enqueue(self, built: WriteTransaction, writer: PublicKey) -> "asyncio.Future[None]":
+    async def enqueue(self, built: WriteTransaction) -> "asyncio.Future[None]":
         """Make one record of a transaction and send it to the disk.
 
         Args:
             built: What is to be written.
-            writer: Whose log it goes to.
 
         Returns:
             Done once it is on disk; raises `StoreError` if it is not.
 
         Raises:
-            CreateConflictError: The operations contradict each other.
+            CreateConflictError, WriteDeniedError, ScriptError: As `WriteTransaction.check_commit`.
         """
-        built.check_commit()
+        await built.check_commit()
         if not built.changes:
             nothing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             nothing.set_result(None)
             return nothing
         transaction = Transaction()
         body = encode_body([change.patch for change in built.changes])
-        record = self._threads.append(self.reader, transaction, self._thread.id, writer, body)
+        record = self._threads.append(self.reader, transaction, self._thread.id, built.judge.identity, body)
         self._stage(transaction, built.changes, record.log_number, record.position)
         committed = self.reader.submit(transaction)
         committed.add_done_callback(lambda done: self._observe(done, built.changes))

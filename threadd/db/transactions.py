@@ -11,7 +11,8 @@ from net.patches import Patch, PatchType
 from threadd.db import documents
 from threadd.db.collections import Collection
 from threadd.db.documents import ID_FIELD, MODIFIED_FIELD
-from threadd.db.errors import CreateConflictError, InstanceExistsError, InvalidInstanceError
+from threadd.db.errors import CreateConflictError, InstanceExistsError, InvalidInstanceError, WriteDeniedError
+from threadd.db.judge import Judge
 from threadd.db.slices import Pacer
 from threadd.db.timestamps import InstanceIDs, Timestamps
 
@@ -41,6 +42,7 @@ class WriteTransaction:
 
     Args:
         stored: Gives the JSON text of an instance in the state that the transaction starts from, or None.
+        judge: Asks the collections' scripts, for whoever writes.
         timestamps: Gives each patch its time.
         instance_ids: Gives an ID to an instance that came without.
         changes: What the accepted operations change, in order.
@@ -49,6 +51,7 @@ class WriteTransaction:
     """
 
     stored: Callable[[Collection, str], bytes | None]
+    judge: Judge
     timestamps: Timestamps
     instance_ids: InstanceIDs
     changes: list[Change] = field(default_factory=list)
@@ -101,17 +104,20 @@ class WriteTransaction:
         Raises:
             InvalidInstanceError: A text is no instance or has no ID.
             SchemaViolationError: The schema does not allow one.
+            WriteDeniedError: The read filter hides an instance from the writer, who cannot know what is replaced.
         """
         operation = await self._saving(collection, instances)
         operation.accept()
 
     async def verify(self, collection: Collection, instances: Sequence[bytes]) -> None:
-        """Check instances as `save` would, and change nothing.
+        """Check instances as `save` and the end of the transaction would, and change nothing.
 
         Raises:
             InvalidInstanceError, SchemaViolationError: As `save`.
+            WriteDeniedError, ScriptError: As `check_commit`.
         """
-        await self._saving(collection, instances)
+        operation = await self._saving(collection, instances)
+        await self._ask_validators(operation.changes)
 
     async def _saving(self, collection: Collection, instances: Sequence[bytes]) -> "_Operation":
         operation = _Operation(self)
@@ -124,9 +130,11 @@ class WriteTransaction:
                 raise InvalidInstanceError("invalid instance: missing _id attribute")
             document[MODIFIED_FIELD] = timestamp
             before = operation.current(collection, instance_id)
-            stored = documents.parse(before) if before is not None else {}
-            merge = documents.merge_patch(stored, document)
-            after = documents.to_bytes(documents.apply_merge_patch(stored, merge))
+            seen = before if before is None else await self.judge.shown(collection, before)
+            if before is not None and seen is None:
+                raise WriteDeniedError
+            merge = documents.merge_patch(documents.parse(seen or b"{}"), document)
+            after = documents.to_bytes(documents.apply_merge_patch(documents.parse(before or b"{}"), merge))
             text = documents.to_bytes(merge)
             operation.add(
                 collection, Patch(instance_id, collection.name, PatchType.SAVE, text, timestamp), before, after
@@ -150,14 +158,24 @@ class WriteTransaction:
             await self._breathe()
         operation.accept()
 
-    def check_commit(self) -> None:
-        """Refuse the whole transaction where its operations contradict each other.
+    async def check_commit(self) -> None:
+        """Refuse the whole transaction where its operations contradict each other or a write validator says no.
 
         Raises:
             CreateConflictError: An instance is created although an earlier operation made it already.
+            WriteDeniedError: A validator does not accept a change.
+            ScriptError: A validator failed.
         """
         if self.conflict:
             raise CreateConflictError
+        await self._ask_validators(self.changes)
+
+    async def _ask_validators(self, changes: Sequence[Change]) -> None:
+        """Every validator sees the state from before the transaction."""
+        for change in changes:
+            if change.collection.config.write_validator:
+                before = self.stored(change.collection, change.patch.instance_id)
+                await self.judge.check_write(change.collection, change.patch, before)
 
     async def _breathe(self) -> None:
         if self._pacer.due():
