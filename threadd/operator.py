@@ -11,6 +11,7 @@ from store.errors import StatusCode, ThreaddError
 from threadd.db.manager import Manager
 from threadd.hub.accounts import Accounts
 from threadd.hub.api_keys import ApiKeys, KeyKind
+from threadd.hub.errors import UnknownApiKeyError
 from threadd.hub.ownership import Ownership
 from threadd.verbs import (
     ApiKey,
@@ -24,6 +25,13 @@ from threadd.verbs import (
     Request,
     Result,
 )
+
+
+class NoSuchKeyError(ThreaddError):
+    """No API key has that name."""
+
+    code = StatusCode.NOT_FOUND
+
 
 _requests = msgspec.json.Decoder(Request)
 
@@ -97,7 +105,11 @@ class Operator:
 
     async def invalidate_key(self, key: str) -> ApiKeySummary:
         """Make an API key useless; see `InvalidateKey`."""
-        return _summary(await self._api_keys.invalidate(key), self._ownership.count_by_key().get(key, 0))
+        try:
+            row = await self._api_keys.invalidate(key)
+        except UnknownApiKeyError as error:
+            raise NoSuchKeyError(f"there is no API key '{key}'; threadd keys ls shows those that there are") from error
+        return _summary(row, self._ownership.count_by_key().get(key, 0))
 
     def list_dbs(self) -> list[DbSummary]:
         """List all databases; see `ListDbs`."""

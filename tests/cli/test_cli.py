@@ -106,7 +106,7 @@ def test_a_key_is_invalidated(repo: Path) -> None:
     assert run("keys", "invalidate", key, "--repo", repo).stdout == f"{key} is invalid from now on\n"
     assert not answer("keys", "invalidate", key, "--repo", repo)["valid"]
     assert [found["valid"] for found in answer("keys", "ls", "--repo", repo)] == [False]
-    assert "mongo: no documents in result" in run("keys", "invalidate", "bunknown", "--repo", repo, code=1).stderr
+    assert "there is no API key 'bunknown'" in run("keys", "invalidate", "bunknown", "--repo", repo, code=1).stderr
 
 
 KEY, SECRET = "bxcdmqgfvoeys4akwb6lzkdfmra", "bpb4hq6dypb4hq6dypb4hq6dypb4hq6dypb4hq6a"
