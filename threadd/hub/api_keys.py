@@ -110,9 +110,7 @@ class ApiKeys:
         if known is not None and _same(known, row):
             return known
         if known is not None:
-            state = (
-                "with another secret, type or owner, or secure instead of insecure" if known.valid else "and invalid"
-            )
+            state = "with another secret, type, owner or need to sign" if known.valid else "and invalid"
             raise DuplicateKeyError(f"apikeys: key '{key}' is here already, {state}")
         return await self._put(row)
 
