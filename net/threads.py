@@ -20,6 +20,7 @@ from net.thread_key import ThreadKey
 from store import deletions, tables
 from store import records as record_rows
 from store import threads as rows
+from store.deletions import Deletion
 from store.engine import Reader, Transaction
 from store.numbers import Numbers
 from store.records import RecordRow
@@ -269,7 +270,7 @@ class Threads:
         known = self._open(reader, thread)
         transaction.require(tables.thread(thread.bytes), known.value)
         transaction.delete(tables.thread(thread.bytes))
-        deletions.mark(transaction, known.row.number)
+        deletions.mark(transaction, Deletion(known.row.number))
         return known.row.number
 
     def log_for(self, reader: Reader, transaction: Transaction, thread: ThreadID, identity: PublicKey) -> LogInfo:

@@ -1,10 +1,11 @@
 """Large deletions, done in slices that a stop in between does not lose.
 
-The transaction that hides a thread or a collection leaves a mark; `next_slice` then gives transactions to be committed
+The transaction that hides a thread, a collection or an index leaves a mark; `next_slice` then gives transactions to be committed
 one after the other, the last of which takes the mark away.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from store import tables
 from store.engine import Reader, Transaction
@@ -17,37 +18,56 @@ SLICE_KEYS = 2_000
 _records = RowCodec(RecordRow)
 
 
-def mark(transaction: Transaction, thread_number: int, collection_number: int = 0) -> None:
-    """Say that everything under a thread's number, or a collection's, is to be deleted."""
-    transaction.put(tables.deletion(thread_number, collection_number), b"")
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What is to be deleted.
+
+    Args:
+        thread_number: The thread.
+        collection_number: A collection of it; 0 for all of the thread.
+        index_number: An index of that; 0 for all of the collection.
+    """
+
+    thread_number: int
+    collection_number: int = 0
+    index_number: int = 0
+
+    @property
+    def key(self) -> bytes:
+        """Key of the mark."""
+        return tables.deletion(self.thread_number, self.collection_number, self.index_number)
 
 
-def list_marks(reader: Reader) -> Iterator[tuple[int, int]]:
-    """Thread and collection numbers (0 for the whole thread) whose deletion is not finished."""
+def mark(transaction: Transaction, deletion: Deletion) -> None:
+    """Say that something is to be deleted."""
+    transaction.put(deletion.key, b"")
+
+
+def list_marks(reader: Reader) -> Iterator[Deletion]:
+    """The deletions that are not finished."""
     for key, _ in reader.scan(*tables.deletions()):
-        yield tables.deletion_of(key)
+        yield Deletion(*tables.deletion_of(key))
 
 
-def next_slice(reader: Reader, thread_number: int, collection_number: int, limit: int = SLICE_KEYS) -> Transaction:
+def next_slice(reader: Reader, deletion: Deletion, limit: int = SLICE_KEYS) -> Transaction:
     """The next part of a deletion.
 
     Args:
         reader: The latest state.
-        thread_number: The thread.
-        collection_number: The collection; 0 for the whole thread.
+        deletion: What is to be deleted.
         limit: How many keys to delete at most.
 
     Returns:
         A transaction; it takes the mark away if it is the last one.
     """
     transaction = Transaction()
-    ranges = _collection_ranges if collection_number else _thread_ranges
-    for start, stop in ranges(thread_number, collection_number):
+    for start, stop in _ranges(deletion):
         for key, _ in reader.scan(start, stop):
             if len(transaction.puts) >= limit:
                 return transaction
             transaction.delete(key)
-    if not collection_number:
+    thread_number = deletion.thread_number
+    if not deletion.collection_number:
         for key, value in reader.scan(*tables.records_of_thread(thread_number)):
             if len(transaction.puts) >= limit:
                 return transaction
@@ -57,22 +77,23 @@ def next_slice(reader: Reader, thread_number: int, collection_number: int, limit
                 place = find_block(reader, cid)
                 if place is not None and place.thread_number == thread_number:  # the thread may be here again by now
                     transaction.delete(tables.block(cid))
-    transaction.delete(tables.deletion(thread_number, collection_number))
+    transaction.delete(deletion.key)
     return transaction
 
 
-def is_last(transaction: Transaction, thread_number: int, collection_number: int) -> bool:
+def is_last(transaction: Transaction, deletion: Deletion) -> bool:
     """Whether a slice is the last one of its deletion."""
-    return tables.deletion(thread_number, collection_number) in transaction.puts
+    return deletion.key in transaction.puts
 
 
-def _collection_ranges(thread_number: int, collection_number: int) -> tuple[tables.Range, ...]:
-    return (
-        tables.documents(thread_number, collection_number),
-        tables.index_entries_of_collection(thread_number, collection_number),
-        tables.patches_of_collection(thread_number, collection_number),
-    )
-
-
-def _thread_ranges(thread_number: int, _collection_number: int) -> tuple[tables.Range, ...]:
-    return tables.whole_thread(thread_number)
+def _ranges(deletion: Deletion) -> tuple[tables.Range, ...]:
+    thread, collection = deletion.thread_number, deletion.collection_number
+    if deletion.index_number:
+        return (tables.index_entries(thread, collection, deletion.index_number),)
+    if collection:
+        return (
+            tables.documents(thread, collection),
+            tables.index_entries_of_collection(thread, collection),
+            tables.patches_of_collection(thread, collection),
+        )
+    return tables.whole_thread(thread)

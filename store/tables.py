@@ -239,9 +239,9 @@ def progress(thread_number: int) -> bytes:
     return _PROGRESS + _NUMBER.pack(thread_number)
 
 
-def deletion(thread_number: int, collection_number: int) -> bytes:
-    """Key of a deletion that is under way; collection 0 for the whole thread."""
-    return _DELETION + _TWO_NUMBERS.pack(thread_number, collection_number)
+def deletion(thread_number: int, collection_number: int, index_number: int = 0) -> bytes:
+    """Key of a deletion that is under way; index 0 for the whole collection, collection 0 for the whole thread."""
+    return _DELETION + _THREE_NUMBERS.pack(thread_number, collection_number, index_number)
 
 
 def deletions() -> Range:
@@ -249,10 +249,10 @@ def deletions() -> Range:
     return _whole(_DELETION)
 
 
-def deletion_of(key: bytes) -> tuple[int, int]:
-    """Thread and collection number in a key of `deletion`."""
-    thread_number, collection_number = _TWO_NUMBERS.unpack_from(key, 1)
-    return thread_number, collection_number
+def deletion_of(key: bytes) -> tuple[int, int, int]:
+    """Thread, collection and index number in a key of `deletion`."""
+    thread_number, collection_number, index_number = _THREE_NUMBERS.unpack_from(key, 1)
+    return thread_number, collection_number, index_number
 
 
 def whole_thread(thread_number: int) -> tuple[Range, ...]:

@@ -24,6 +24,7 @@ from net.thread_key import ThreadKey
 from net.threads import Threads
 from store import deletions, tables
 from store import records as record_rows
+from store.deletions import Deletion
 from store.engine import Transaction
 from store.errors import ConflictError
 from store.memory import MemoryEngine
@@ -267,9 +268,9 @@ async def test_a_thread_is_deleted_and_made_anew(threads, engine):
     again = await create(threads, engine, key=KEY)
     assert again.number != info.number
     assert [log.counter for log in again.logs] == [0]
-    assert list(deletions.list_marks(engine)) == [(info.number, 0)]
+    assert list(deletions.list_marks(engine)) == [Deletion(info.number)]
     while list(deletions.list_marks(engine)):
-        await engine.commit(deletions.next_slice(engine, info.number, 0, limit=3))
+        await engine.commit(deletions.next_slice(engine, Deletion(info.number), limit=3))
     assert record_rows.get_block(engine, appended.record.cid) is None
     assert threads.get(engine, ID) == again
     assert not list(engine.scan(*tables.logs(info.number)))

@@ -13,6 +13,7 @@ from net.threads import ThreadInfo, Threads
 from store import databases as database_rows
 from store import deletions
 from store import documents as document_rows
+from store.deletions import Deletion
 from store.engine import Engine, Transaction
 from store.numbers import Numbers
 from threadd.db import scans
@@ -168,7 +169,7 @@ class Database:
                 raise CollectionNotFoundError
             transaction = Transaction()
             database_rows.delete_collection(transaction, self._thread.number, name)
-            deletions.mark(transaction, self._thread.number, row.number)
+            deletions.mark(transaction, Deletion(self._thread.number, row.number))
             await self._sequencer.reader.submit(transaction)
             del self._rows[name]
             self._compiled.pop(name, None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from store import deletions
+from store.deletions import Deletion
 from store.engine import Engine
 from store.errors import StoreError
 
@@ -47,17 +48,17 @@ class Sweeper:
             await self._wanted.wait()
             self._wanted.clear()
             try:
-                for thread, collection in list(deletions.list_marks(self.engine)):
-                    await self._sweep(thread, collection)
+                for deletion in list(deletions.list_marks(self.engine)):
+                    await self._sweep(deletion)
             except StoreError as error:
                 log.warning("deletion goes on later", reason=error.text)
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._wanted.set()
 
-    async def _sweep(self, thread: int, collection: int) -> None:
+    async def _sweep(self, deletion: Deletion) -> None:
         left = True
         while left:
-            transaction = deletions.next_slice(self.engine, thread, collection)
-            left = not deletions.is_last(transaction, thread, collection)
+            transaction = deletions.next_slice(self.engine, deletion)
+            left = not deletions.is_last(transaction, deletion)
             await self.engine.commit(transaction)
             await asyncio.sleep(_PAUSE_SECONDS if left else 0)
