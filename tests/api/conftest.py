@@ -154,7 +154,7 @@ async def house(tmp_path):
         yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def open_house():
     """Opens the rooms of a repository with both doors, as a context manager."""
     return opened_house
