@@ -213,13 +213,28 @@ func lowest(int, int, bool) *db.Query {
 	return db.OrderBy("rank").LimitTo(matches)
 }
 
+// filled are the collections that queries were asked of before, by daemon, size and whether they are indexed.
+var filled = map[string]thread.ID{}
+
+// filledDatabase makes a database of that size, once.
+func filledDatabase(ctx context.Context, t target, docs int, indexed bool) (thread.ID, error) {
+	name := fmt.Sprint(t.name, docs, indexed)
+	if id, ok := filled[name]; ok {
+		return id, nil
+	}
+	id, err := newDatabase(ctx, t, indexed)
+	if err == nil {
+		_, err = fill(ctx, t, id, docs)
+	}
+	if err == nil {
+		filled[name] = id
+	}
+	return id, err
+}
+
 func finds(docs int, indexed bool, query func(int, int, bool) *db.Query) func(context.Context, target, settings) (work, error) {
 	return func(ctx context.Context, t target, s settings) (work, error) {
-		id, err := newDatabase(ctx, t, indexed)
-		if err != nil {
-			return nil, err
-		}
-		_, err = fill(ctx, t, id, docs)
+		id, err := filledDatabase(ctx, t, docs, indexed)
 		return func(ctx context.Context) (float64, error) {
 			return rate(ctx, 1, s.calls(200), s.limit, func(ctx context.Context, number int) error {
 				found, err := t.db.Find(ctx, id, collection, query(number, docs, indexed), &item{})
