@@ -14,14 +14,6 @@ pytestmark = pytest.mark.timeout(900)
 
 RUN_SECONDS = 180
 
-NOT_YET = {
-    "collection/bad/validator-that-does-not-parse",
-    "collection/bad/filter-that-does-not-parse",
-    "collection/update-to-unique-with-duplicates",
-    "collection/unique-index",
-}
-"""Checks of what is not built yet (docs/compatibility.md): each has to fail, so that it leaves this list in time."""
-
 
 class Check(NamedTuple):
     name: str
@@ -38,10 +30,10 @@ def run(program, *arguments):
     return checks
 
 
-def report(subtests, checks, at_least, not_yet=frozenset()):
+def report(subtests, checks, at_least):
     for check in checks:
         with subtests.test(check.name):
-            assert check.ok is (check.name not in not_yet), check.detail or "it is built now: take it off the list"
+            assert check.ok, check.detail
     assert len(checks) >= at_least
 
 
@@ -66,7 +58,7 @@ def test_a_hub_user(go_programs, start_daemon, subtests):
 
 def test_a_user_of_a_threads_daemon(go_programs, start_daemon, subtests):
     daemon = start_daemon()
-    report(subtests, run(go_programs / "threaduser", "-threads", daemon.threads_api), 215, NOT_YET)
+    report(subtests, run(go_programs / "threaduser", "-threads", daemon.threads_api), 215)
     daemon.stop()
 
 
@@ -76,7 +68,7 @@ def test_both_users_of_one_daemon_after_a_restart(go_programs, start_daemon):
     for _ in range(2):
         threads = run(go_programs / "threaduser", "-threads", daemon.threads_api)
         hub = run(go_programs / "hubuser", "-hub", daemon.hub_api, *key)
-        assert [check for check in threads + hub if not check.ok and check.name not in NOT_YET] == []
+        assert [check for check in threads + hub if not check.ok] == []
         daemon.restart()
     daemon.stop()
 
