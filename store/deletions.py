@@ -1,7 +1,7 @@
 """Large deletions, done in slices that a stop in between does not lose.
 
-The transaction that hides a thread, a collection or an index leaves a mark; `next_slice` then gives transactions to be committed
-one after the other, the last of which takes the mark away.
+The transaction that hides a thread, a collection or an index leaves a mark; `next_slice` then gives transactions to be
+committed one after the other, the last of which takes the mark away.
 """
 
 from collections.abc import Iterator
@@ -41,6 +41,11 @@ class Deletion:
 def mark(transaction: Transaction, deletion: Deletion) -> None:
     """Say that something is to be deleted."""
     transaction.put(deletion.key, b"")
+
+
+def unmark(transaction: Transaction, deletion: Deletion) -> None:
+    """Say that something is to be kept after all."""
+    transaction.delete(deletion.key)
 
 
 def list_marks(reader: Reader) -> Iterator[Deletion]:

@@ -43,7 +43,8 @@ _SEQUENCE = struct.Struct(">IQ")
 _PATCH_ORDER = struct.Struct(">QIQI")
 
 _DIGEST_BYTES = 32
-_INDEXED_VALUE_BYTES = 64
+INDEXED_VALUE_BYTES: Final = 64
+"""A longer value is cut in keys of an index and completed with a digest."""
 
 
 def _whole(prefix: bytes) -> Range:
@@ -175,7 +176,7 @@ def index_entry(thread_number: int, collection_number: int, index_number: int, v
         instance_id: The instance.
     """
     numbers = _THREE_NUMBERS.pack(thread_number, collection_number, index_number)
-    return _INDEX_ENTRY + numbers + shortened(value, _INDEXED_VALUE_BYTES) + instance_id.encode()
+    return _INDEX_ENTRY + numbers + shortened(value, INDEXED_VALUE_BYTES) + instance_id.encode()
 
 
 def index_entries(thread_number: int, collection_number: int, index_number: int) -> Range:

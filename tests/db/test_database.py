@@ -12,6 +12,7 @@ from net.thread_id import ThreadID, Variant
 from net.thread_key import ThreadKey
 from store import tables
 from store import threads as thread_rows
+from store.engine import Transaction
 from store.errors import StoreError, StoreFullError
 from store.faulty import Fault, FaultyEngine
 from threadd.db.collections import CollectionConfig, Index
@@ -57,6 +58,11 @@ def without_time(text):
     document = json.loads(text)
     assert isinstance(document.pop("_mod"), int)
     return document
+
+
+async def swept(rooms):
+    while list(rooms.engine.scan(*tables.deletions())):  # noqa: ASYNC110  # the sweeper tells nobody
+        await asyncio.sleep(0.01)
 
 
 async def everyone(database, reader, query=b"{}"):
@@ -128,7 +134,9 @@ async def test_verify_says_what_save_would_and_changes_nothing(database, rooms):
     assert list(rooms.engine.scan(b"", b"\xff")) == before
 
 
-@pytest.mark.parametrize("instance_id", ["a/b", "../people", "\u0000", "\u0000\u0001", "é" * 200, "x" * 400, " ", "%2e"])
+@pytest.mark.parametrize(
+    "instance_id", ["a/b", "../people", "\u0000", "\u0000\u0001", "é" * 200, "x" * 400, " ", "%2e"]
+)
 async def test_an_id_is_opaque(database, rooms, instance_id):
     await database.create("people", [doc(_id=instance_id, name="1"), doc(_id="other")], rooms.host)
     await database.save("people", [doc(_id=instance_id, name="2")], rooms.host)
@@ -348,7 +356,9 @@ async def test_a_database_with_given_keys_has_them(rooms, thread_id, identities)
 
 
 async def test_a_deleted_database_is_gone_and_leaves_nothing(rooms, thread_id, database):
-    other = await rooms.manager.new_db(ThreadID.random(Variant.RAW, os.urandom), collections=[PEOPLE], identity=rooms.host)
+    other = await rooms.manager.new_db(
+        ThreadID.random(Variant.RAW, os.urandom), collections=[PEOPLE], identity=rooms.host
+    )
     await other.create("people", [doc(_id="a")], rooms.host)
     kept = {key for key, _ in rooms.engine.scan(b"", b"\xff")}
     number = thread_rows.get_thread(rooms.engine, thread_id.bytes).number
@@ -360,8 +370,7 @@ async def test_a_deleted_database_is_gone_and_leaves_nothing(rooms, thread_id, d
     ):
         with pytest.raises(Exception, match="not found"):
             await call()
-    while list(rooms.engine.scan(*tables.deletions())):
-        await asyncio.sleep(0.01)
+    await swept(rooms)
     left = {key for key, _ in rooms.engine.scan(b"", b"\xff")}
     assert left < kept
     assert not [key for key in left if key[0] > 1 and key[1:5] == number.to_bytes(4, "big")]
@@ -377,8 +386,7 @@ async def test_a_deletion_that_a_stop_cut_short_goes_on_at_the_next_start(open_r
     await database.delete_collection("people")
     await rooms.manager.delete_db(thread_id)
     rooms = await open_rooms()
-    while list(rooms.engine.scan(*tables.deletions())):
-        await asyncio.sleep(0.01)
+    await swept(rooms)
     assert [key for key, _ in rooms.engine.scan(b"\x01", b"\xff")] == []
 
 
@@ -414,8 +422,6 @@ async def test_a_caller_that_goes_away_does_not_undo_what_was_enqueued(database,
 async def test_a_thread_without_a_database_is_told_from_no_thread(rooms, thread_id):
     with pytest.raises(Exception, match="thread not found"):
         rooms.manager.get(thread_id)
-    from store.engine import Transaction
-
     transaction = Transaction()
     rooms.threads.create(rooms.engine, transaction, thread_id, identity=rooms.host)
     await rooms.engine.commit(transaction)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from threadd.db.documents import Literal, parse
 from threadd.db.errors import InvalidQueryError
-from threadd.db.queries import Query, parse_query, sort_key
+from threadd.db.fields import order_bytes, sort_key
+from threadd.db.queries import Query, parse_query
 
 EQ, NE, GT, LT, GE, LE = range(6)
 ROWS = [{"_id": "1", "v": 1}, {"_id": "2", "v": "a"}, {"_id": "3", "v": None}, {"_id": "4", "v": [1]}, {"_id": "5"}]
@@ -165,6 +166,7 @@ def test_the_order_of_mixed_values_is_total():
         {"v": {"a": 1}},
     ]
     assert sorted([*ordered[7:], *ordered[:7]], key=lambda row: sort_key(row, ("v",))) == ordered
+    assert sorted([*ordered[7:], *ordered[:7]], key=lambda row: order_bytes(sort_key(row, ("v",)))) == ordered
 
 
 @given(st.binary())

@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 
-from store import databases as database_rows
 from store.databases import CollectionRow, IndexRow
 from store.engine import Transaction
 from store.numbers import Numbers
@@ -88,12 +87,20 @@ class Collection:
     Args:
         number: Its number in the store.
         config: What the client said of it.
+        indexes: Its indexes with their numbers.
         schema: Its compiled schema.
     """
 
     number: int
     config: CollectionConfig
+    indexes: tuple[IndexRow, ...]
     schema: Schema
+
+    @classmethod
+    def of(cls, row: CollectionRow) -> "Collection":
+        """The collection that is kept in a row."""
+        config = config_of(row)
+        return cls(row.number, config, row.indexes, compile_schema(config))
 
     @property
     def name(self) -> str:
@@ -119,31 +126,26 @@ def config_of(row: CollectionRow) -> CollectionConfig:
     return CollectionConfig(row.name, row.schema, indexes, row.write_validator, row.read_filter)
 
 
-def stage(
+def new_row(
     transaction: Transaction,
     numbers: Numbers,
-    thread: int,
     config: CollectionConfig,
     old: CollectionRow | None = None,
 ) -> CollectionRow:
-    """Add a collection, or its new configuration, to a transaction.
+    """What will be kept of a collection.
 
     Args:
-        transaction: Where to.
-        numbers: Gives numbers to the collection and its new indexes.
-        thread: The number of the thread.
+        transaction: What takes the numbers of the collection and its new indexes.
+        numbers: Gives them.
         config: What the client says of the collection.
         old: What is kept of it so far, or None for a new one.
-
-    Returns:
-        What will be kept.
     """
     known = {(index.path, index.unique): index for index in old.indexes} if old else {}
     indexes = tuple(
         known.get((index.path, index.unique)) or IndexRow(numbers.next(transaction), index.path, index.unique)
         for index in config.indexes
     )
-    row = CollectionRow(
+    return CollectionRow(
         old.number if old else numbers.next(transaction),
         config.name,
         config.schema,
@@ -151,5 +153,3 @@ def stage(
         config.write_validator,
         config.read_filter,
     )
-    database_rows.put_collection(transaction, thread, row)
-    return row

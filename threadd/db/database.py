@@ -16,15 +16,17 @@ from store import documents as document_rows
 from store.deletions import Deletion
 from store.engine import Engine, Transaction
 from store.numbers import Numbers
-from threadd.db import scans
-from threadd.db.collections import Collection, CollectionConfig, compile_schema, config_of, stage
+from threadd.db import plans, scans
+from threadd.db.collections import Collection, CollectionConfig, compile_schema, config_of, new_row
 from threadd.db.errors import (
     CollectionExistsError,
     CollectionNotFoundError,
     DatabaseNotFoundError,
     InstanceNotFoundError,
 )
+from threadd.db.index_building import building
 from threadd.db.judge import Judge, check_scripts
+from threadd.db.plans import Source
 from threadd.db.queries import parse_query
 from threadd.db.scripts import ScriptRunner
 from threadd.db.sequencer import Sequencer
@@ -126,36 +128,42 @@ class Database:
             InvalidNameError, InvalidSchemaError, InvalidIndexError: As `compile_schema`.
             InvalidScriptError: As `check_scripts`.
         """
-        schema = compile_schema(config)
+        compile_schema(config)
         await check_scripts(self._services.scripts, config)
         async with self._turn():
             if config.name in self._rows:
                 raise CollectionExistsError
             transaction = Transaction()
-            row = stage(transaction, self._services.numbers, self._thread.number, config)
+            row = new_row(transaction, self._services.numbers, config)
+            database_rows.put_collection(transaction, self._thread.number, row)
             await self._sequencer.reader.submit(transaction)
             self._rows[config.name] = row
-            self._compiled[config.name] = Collection(row.number, config, schema)
 
     async def update_collection(self, config: CollectionConfig) -> None:
         """Give a collection another schema, other indexes, another validator or filter; its instances stay.
 
+        Writers wait while new indexes are built, readers do not.
+
         Raises:
             CollectionNotFoundError: There is none of that name; a name cannot be changed.
+            IndexNotUniqueError: Instances share a value at the path of a new unique index; nothing is changed.
             InvalidNameError, InvalidSchemaError, InvalidIndexError: As `compile_schema`.
             InvalidScriptError: As `check_scripts`.
         """
-        schema = compile_schema(config)
+        compile_schema(config)
         await check_scripts(self._services.scripts, config)
         async with self._turn():
             old = self._rows.get(config.name)
             if old is None:
                 raise CollectionNotFoundError(f"{CollectionNotFoundError.default_text}: {config.name}")
-            transaction = Transaction()
-            row = stage(transaction, self._services.numbers, self._thread.number, config, old)
-            await self._sequencer.reader.submit(transaction)
+            services, thread = self._services, self._thread.number
+            numbered = Transaction()
+            row = new_row(numbered, services.numbers, config, old)
+            async with building(services.engine, services.sweeper, numbered, thread, old, row) as finished:
+                database_rows.put_collection(finished, thread, row)
+                await self._sequencer.reader.submit(finished)
             self._rows[config.name] = row
-            self._compiled[config.name] = Collection(row.number, config, schema)
+            self._compiled.pop(config.name, None)
 
     async def delete_collection(self, name: str) -> None:
         """Remove a collection with its instances; one that is made again under the name starts empty.
@@ -278,14 +286,10 @@ class Database:
         found = self._collection(collection)
         parsed = parse_query(query)
         with self._services.engine.snapshot() as snapshot:
-            rows = document_rows.documents_from(
-                snapshot,
-                self._thread.number,
-                found.number,
-                parsed.seek,
-                reverse=parsed.by_id and parsed.descending,
-            )
-            return await scans.run(parsed, rows, self._judge(reader).filter_of(found))
+            source = Source(snapshot, self._thread.number, found)
+            plan = plans.choose(parsed, source)
+            rows = plans.rows(plan, parsed, source)
+            return await scans.run(parsed, rows, self._judge(reader).filter_of(found), ordered=plan.ordered)
 
     async def close(self) -> None:
         """Take no more calls, once what is under way is enqueued; a database that is deleted ends so too."""
@@ -299,8 +303,7 @@ class Database:
             row = self._rows.get(name)
             if row is None:
                 raise CollectionNotFoundError
-            config = config_of(row)
-            collection = self._compiled[name] = Collection(row.number, config, compile_schema(config))
+            collection = self._compiled[name] = Collection.of(row)
         return collection
 
     def _stored(self, collection: Collection, instance_id: str) -> bytes | None:

@@ -114,6 +114,12 @@ class UniqueConstraintError(ThreaddError):
     default_text = "unique constraint violation"
 
 
+class IndexNotUniqueError(ThreaddError):
+    """A unique index is asked for, and instances share a value at its path."""
+
+    default_text = "can't create unique index (duplicate instances exist)"
+
+
 class InvalidQueryError(ThreaddError):
     """A query is not one."""
 

@@ -12,7 +12,7 @@ from net.threads import Threads
 from store import databases as database_rows
 from store.databases import DatabaseRow
 from store.engine import Engine, Transaction
-from threadd.db.collections import CollectionConfig, check_name, compile_schema, stage
+from threadd.db.collections import CollectionConfig, check_name, compile_schema, new_row
 from threadd.db.database import Database, Services
 from threadd.db.errors import CollectionExistsError, DatabaseExistsError, DatabaseNotFoundError, ReadKeyRequiredError
 from threadd.db.judge import check_scripts
@@ -108,7 +108,8 @@ class Manager:
             )
             database_rows.put_database(transaction, thread.number, DatabaseRow(thread_id.bytes, name or DEFAULT_NAME))
             for config in collections:
-                stage(transaction, self._services.numbers, thread.number, config)
+                row = new_row(transaction, self._services.numbers, config)
+                database_rows.put_collection(transaction, thread.number, row)
             await asyncio.shield(self._engine.commit(transaction))
         finally:
             self._making.discard(thread_id)

@@ -14,13 +14,12 @@ from typing import Any, TypeAlias
 from threadd.db import documents
 from threadd.db.documents import ID_FIELD, Document, as_double, is_number
 from threadd.db.errors import InvalidInstanceError, InvalidQueryError
+from threadd.db.fields import value_at
 
 MAX_QUERY_DEPTH = 32
 """How deep `ors` may nest."""
 
 Scalar: TypeAlias = str | bool | float
-
-_MISSING = object()
 
 
 class Operation(enum.IntEnum):
@@ -120,36 +119,6 @@ class Query:
             else:
                 return True
         return any(query.matches(document) for query in self.ors)
-
-
-def value_at(document: Document, path: tuple[str, ...]) -> Any:
-    """The value at a path through objects, or an object that equals nothing where there is none."""
-    value: Any = document
-    for name in path:
-        if not isinstance(value, dict) or name not in value:
-            return _MISSING
-        value = value[name]
-    return value
-
-
-def sort_key(document: Document, path: tuple[str, ...]) -> tuple[int, Any]:
-    """The place of a document in the total order of the values at a path.
-
-    A missing field comes first, then null, false, true, numbers, strings (by code point), arrays and objects (both by
-    their text).
-    """
-    value = value_at(document, path)
-    if value is _MISSING:
-        return 0, 0
-    if value is None:
-        return 1, 0
-    if isinstance(value, bool):
-        return 2, value
-    if is_number(value):
-        return 3, as_double(value)
-    if isinstance(value, str):
-        return 4, value
-    return 5 if isinstance(value, list) else 6, documents.to_bytes(value)
 
 
 def parse_query(data: bytes) -> Query:

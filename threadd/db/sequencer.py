@@ -16,6 +16,7 @@ from store.databases import ProgressRow
 from store.documents import ChangeRow, PatchPlace
 from store.engine import Engine, Transaction
 from store.overlay import Overlay
+from threadd.db import indexes
 from threadd.db.collections import Collection
 from threadd.db.judge import Judge
 from threadd.db.timestamps import InstanceIDs, Timestamps
@@ -83,6 +84,7 @@ class Sequencer:
 
         Raises:
             CreateConflictError, WriteDeniedError, ScriptError: As `WriteTransaction.check_commit`.
+            UniqueConstraintError: As `indexes.stage`.
         """
         await built.check_commit()
         if not built.changes:
@@ -90,6 +92,7 @@ class Sequencer:
             nothing.set_result(None)
             return nothing
         transaction = Transaction()
+        indexes.stage(transaction, self.reader, self._thread.number, built.changes, unique=True)
         body = encode_body([change.patch for change in built.changes])
         record = self._threads.append(self.reader, transaction, self._thread.id, built.judge.identity, body)
         self._stage(transaction, built.changes, record.log_number, record.position)

@@ -22,9 +22,11 @@ class Sweeper:
 
     Args:
         engine: The store.
+        held: Marks of what is still being made; they count once their maker has gone without taking them away.
     """
 
     engine: Engine
+    held: set[Deletion] = field(default_factory=set)
     _task: asyncio.Task[None] | None = None
     _wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -48,7 +50,7 @@ class Sweeper:
             await self._wanted.wait()
             self._wanted.clear()
             try:
-                for deletion in list(deletions.list_marks(self.engine)):
+                for deletion in [mark for mark in deletions.list_marks(self.engine) if mark not in self.held]:
                     await self._sweep(deletion)
             except StoreError as error:
                 log.warning("deletion goes on later", reason=error.text)
