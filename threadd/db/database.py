@@ -1,8 +1,8 @@
 """One database: its collections and the verbs on their instances."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,27 +12,29 @@ from net.thread_key import ThreadKey
 from net.threads import ThreadInfo, Threads
 from store import databases as database_rows
 from store import deletions
-from store import documents as document_rows
 from store.deletions import Deletion
-from store.engine import Engine, Transaction
+from store.engine import Engine, Reader, Transaction
 from store.numbers import Numbers
-from threadd.db import plans, scans
+from threadd.db.client_transactions import ClientTransaction, ReadTransaction
 from threadd.db.collections import Collection, CollectionConfig, compile_schema, config_of, new_row
 from threadd.db.errors import (
     CollectionExistsError,
     CollectionNotFoundError,
     DatabaseNotFoundError,
-    InstanceNotFoundError,
+    TransactionTooOldError,
 )
 from threadd.db.index_building import building
 from threadd.db.judge import Judge, check_scripts
-from threadd.db.plans import Source
-from threadd.db.queries import parse_query
+from threadd.db.listeners import Listener, Listeners, ListenFilter
 from threadd.db.scripts import ScriptRunner
 from threadd.db.sequencer import Sequencer
 from threadd.db.sweeper import Sweeper
 from threadd.db.timestamps import InstanceIDs
-from threadd.db.transactions import Change, WriteTransaction
+from threadd.db.transactions import WriteTransaction
+from threadd.db.views import View
+
+TRANSACTION_SECONDS = 30.0
+"""How long a client may hold a transaction open: its state keeps old pages of the store from being used again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Services:
         instance_ids: Gives IDs to instances that come without.
         sweeper: Deletes what is hidden.
         scripts: Runs validators and filters.
+        transaction_seconds: How long a client may hold a transaction open.
     """
 
     engine: Engine
@@ -69,6 +72,7 @@ class Services:
     instance_ids: InstanceIDs
     sweeper: Sweeper
     scripts: ScriptRunner
+    transaction_seconds: float = TRANSACTION_SECONDS
 
 
 T = TypeVar("T")
@@ -88,13 +92,14 @@ class Database:
         self._thread = thread
         self.name = name
         self._closed = False
+        self._listeners = Listeners()
         self._sequencer = Sequencer(
             services.engine,
             services.threads,
             thread,
             services.clock,
             services.instance_ids,
-            self._committed,
+            self._listeners.tell,
         )
         self._rows = {row.name: row for row in database_rows.list_collections(services.engine, thread.number)}
         self._compiled: dict[str, Collection] = {}
@@ -181,6 +186,7 @@ class Database:
             await self._sequencer.reader.submit(transaction)
             del self._rows[name]
             self._compiled.pop(name, None)
+            self._listeners.end_of_collection(name, CollectionNotFoundError())
         self._services.sweeper.wake()
 
     async def create(self, collection: str, instances: Sequence[bytes], writer: PublicKey) -> list[str]:
@@ -251,50 +257,104 @@ class Database:
         Raises:
             CollectionNotFoundError: There is no such collection.
         """
-        found = self._collection(collection)
-        for instance_id in instance_ids:
-            text = self._stored(found, instance_id)
-            if text is None or await self._judge(reader).shown(found, text) is None:
-                return False
-        return True
+        return await self._view(self._services.engine, reader).has(self._collection(collection), instance_ids)
 
     async def find_by_id(self, collection: str, instance_id: str, reader: PublicKey) -> bytes:
         """JSON text of an instance, as the reader may see it.
 
         Raises:
             CollectionNotFoundError: There is no such collection.
-            InstanceNotFoundError: There is no such instance, or the reader may not see it.
-            ScriptError: The read filter failed.
+            InstanceNotFoundError, ScriptError: As `View.find_by_id`.
         """
-        found = self._collection(collection)
-        text = self._stored(found, instance_id)
-        if text is not None and found.config.read_filter:
-            text = await self._judge(reader).shown(found, text)
-        if text is None:
-            raise InstanceNotFoundError
-        return text
+        view = self._view(self._services.engine, reader)
+        return await view.find_by_id(self._collection(collection), instance_id)
 
     async def find(self, collection: str, query: bytes, reader: PublicKey) -> list[bytes]:
         """JSON texts of the instances that a query asks for, all of one state, as the reader may see them.
 
         Raises:
             CollectionNotFoundError: There is no such collection.
-            InvalidQueryError: As `parse_query`.
-            ResultTooLargeError: As `scans.run`.
-            ScriptError: The read filter failed.
+            InvalidQueryError, ResultTooLargeError, ScriptError: As `View.find`.
         """
         found = self._collection(collection)
-        parsed = parse_query(query)
         with self._services.engine.snapshot() as snapshot:
-            source = Source(snapshot, self._thread.number, found)
-            plan = plans.choose(parsed, source)
-            rows = plans.rows(plan, parsed, source)
-            return await scans.run(parsed, rows, self._judge(reader).filter_of(found), ordered=plan.ordered)
+            return await self._view(snapshot, reader).find(found, query)
+
+    @asynccontextmanager
+    async def read_transaction(self, collection: str, reader: PublicKey) -> AsyncGenerator[ReadTransaction, None]:
+        """One state of a collection, for as long as the body runs.
+
+        Args:
+            collection: The name of the collection.
+            reader: Who reads.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+            TransactionTooOldError: The body took too long.
+        """
+        found = self._collection(collection)
+        with self._services.engine.snapshot() as snapshot:
+            async with self._limited():
+                yield ReadTransaction(found, self._view(snapshot, reader))
+
+    @asynccontextmanager
+    async def write_transaction(self, collection: str, writer: PublicKey) -> AsyncGenerator[ClientTransaction, None]:
+        """Have the database's sequence for as long as the body runs; what it accepted is committed at its end.
+
+        Where the body raises, nothing is written.
+
+        Args:
+            collection: The name of the collection.
+            writer: Who writes.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+            TransactionTooOldError: The body took too long.
+            TransactionEndedError: It was discarded.
+            CreateConflictError, UniqueConstraintError, WriteDeniedError, ScriptError: As `Sequencer.enqueue`.
+        """
+        async with self._turn():
+            found = self._collection(collection)
+            await self._sequencer.settled()
+            operations = self._sequencer.begin(self._judge(writer))
+            with self._services.engine.snapshot() as snapshot:
+                reads = ReadTransaction(found, self._view(snapshot, writer))
+                transaction = ClientTransaction(reads, operations)
+                async with self._limited():
+                    yield transaction
+            transaction.check_not_discarded()
+            committed = await self._sequencer.enqueue(operations)
+        await asyncio.shield(committed)
+
+    @contextmanager
+    def listen(self, filters: Sequence[ListenFilter], reader: PublicKey) -> Iterator[Listener]:
+        """Hear of every change, from the first moment of the body on.
+
+        Args:
+            filters: What is wanted, any of them; none for everything.
+            reader: Who listens.
+
+        Raises:
+            DatabaseNotFoundError: The database was deleted.
+        """
+        if self._closed:
+            raise DatabaseNotFoundError
+        listener = Listener(filters, self._judge(reader))
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.remove(listener)
+
+    def end_listeners(self, error: Exception) -> None:
+        """End all listeners, once what waits for them is delivered."""
+        self._listeners.end_all(error)
 
     async def close(self) -> None:
         """Take no more calls, once what is under way is enqueued; a database that is deleted ends so too."""
         async with self._sequencer.turn():
             self._closed = True
+            self._listeners.end_all(DatabaseNotFoundError())
 
     def _collection(self, name: str) -> Collection:
         """A collection, compiled when it is first used."""
@@ -306,8 +366,21 @@ class Database:
             collection = self._compiled[name] = Collection.of(row)
         return collection
 
-    def _stored(self, collection: Collection, instance_id: str) -> bytes | None:
-        return document_rows.get_document(self._services.engine, self._thread.number, collection.number, instance_id)
+    def _view(self, state: Reader, identity: PublicKey) -> View:
+        return View(state, self._thread.number, self._judge(identity))
+
+    @asynccontextmanager
+    async def _limited(self) -> AsyncGenerator[None, None]:
+        """What a client may hold open for a limited time only, however busy it is."""
+        seconds = self._services.transaction_seconds
+        scope = asyncio.timeout(seconds)
+        try:
+            async with scope:
+                yield
+        except TimeoutError as error:
+            if scope.expired():
+                raise TransactionTooOldError(seconds) from error
+            raise
 
     def _judge(self, identity: PublicKey) -> Judge:
         return Judge(self._services.scripts, identity)
@@ -327,6 +400,3 @@ class Database:
             committed = await self._sequencer.enqueue(transaction)
         await asyncio.shield(committed)
         return result
-
-    def _committed(self, changes: Sequence[Change]) -> None:
-        """Whoever listens is told here."""

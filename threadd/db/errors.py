@@ -131,3 +131,32 @@ class ResultTooLargeError(ThreaddError):
 
     code = StatusCode.RESOURCE_EXHAUSTED
     default_text = "the result is larger than one answer may be: ask for fewer rows with limit, and go on with seek"
+
+
+class TransactionEndedError(ThreaddError):
+    """A transaction that was discarded cannot be committed."""
+
+    default_text = "can't commit discarded/committed txn"
+
+
+class TransactionTooOldError(ThreaddError):
+    """A client held a transaction open for too long."""
+
+    code = StatusCode.ABORTED
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"transaction was open for longer than {seconds:g} s and is dropped: begin it again")
+
+
+class ListenerTooSlowError(ThreaddError):
+    """A listener did not take its events fast enough."""
+
+    code = StatusCode.RESOURCE_EXHAUSTED
+    default_text = "listener is too slow: too many events wait for it, so it is ended rather than given a gap"
+
+
+class StoppingError(ThreaddError):
+    """The daemon is about to stop."""
+
+    code = StatusCode.UNAVAILABLE
+    default_text = "the daemon is stopping: connect again in a moment"

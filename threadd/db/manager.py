@@ -14,7 +14,13 @@ from store.databases import DatabaseRow
 from store.engine import Engine, Transaction
 from threadd.db.collections import CollectionConfig, check_name, compile_schema, new_row
 from threadd.db.database import Database, Services
-from threadd.db.errors import CollectionExistsError, DatabaseExistsError, DatabaseNotFoundError, ReadKeyRequiredError
+from threadd.db.errors import (
+    CollectionExistsError,
+    DatabaseExistsError,
+    DatabaseNotFoundError,
+    ReadKeyRequiredError,
+    StoppingError,
+)
 from threadd.db.judge import check_scripts
 from threadd.db.scripts import ScriptRunner
 from threadd.db.sweeper import Sweeper
@@ -152,6 +158,11 @@ class Manager:
         await asyncio.shield(self._engine.commit(transaction))
         self._open.pop(thread_id, None)
         self._sweeper.wake()
+
+    def end_listeners(self) -> None:
+        """End all listeners, so that a daemon that stops need not wait for them."""
+        for database in self._open.values():
+            database.end_listeners(StoppingError())
 
     async def close(self) -> None:
         """Close all databases; calls under way are finished."""

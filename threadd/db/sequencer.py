@@ -53,6 +53,7 @@ class Sequencer:
         self._instance_ids = instance_ids
         self._observer = observer
         self._turn = asyncio.Lock()
+        self._last: asyncio.Future[None] | None = None
         progress = database_rows.get_progress(engine, thread.number)
         self._timestamps = Timestamps(clock, progress.timestamp)
 
@@ -69,6 +70,11 @@ class Sequencer:
             judge: Asks the collections' scripts, for whoever writes.
         """
         return WriteTransaction(self._stored, judge, self._timestamps, self._instance_ids)
+
+    async def settled(self) -> None:
+        """Wait until everything that was enqueued is on disk or refused; the caller has the turn."""
+        if self._last is not None:
+            await asyncio.wait([self._last])
 
     def _stored(self, collection: Collection, instance_id: str) -> bytes | None:
         return document_rows.get_document(self.reader, self._thread.number, collection.number, instance_id)
@@ -98,6 +104,7 @@ class Sequencer:
         self._stage(transaction, built.changes, record.log_number, record.position)
         committed = self.reader.submit(transaction)
         committed.add_done_callback(lambda done: self._observe(done, built.changes))
+        self._last = committed
         return committed
 
     def _stage(self, transaction: Transaction, changes: Sequence[Change], log_number: int, position: int) -> None:
