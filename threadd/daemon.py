@@ -107,8 +107,9 @@ class _Doors:
         self.listening[name] = Endpoint(endpoint.host, port)
 
     async def close(self) -> None:
-        """Take no more calls and let those that run finish."""
+        """Take no more calls and let those that run finish; listeners would never, so they are ended."""
         self._health.close()
+        self._rooms.databases.end_listeners()
         await asyncio.gather(*(door.close(_GRACE) for door in self._doors))
 
 

@@ -2,7 +2,7 @@
 
 Each method reads the request, calls one verb of `threadd.db` and writes the reply; the rules are there. Refusals go out
 as statuses: `transactionError` of a reply is for operations inside of a transaction stream only. An rpc without a
-method here answers UNIMPLEMENTED.
+method here answers UNIMPLEMENTED. The streams are in `threads_streams`.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -11,6 +11,7 @@ from net.keys import parse_log_key
 from net.thread_id import ThreadID
 from net.thread_key import ThreadKey
 from proto import threads_pb2 as pb
+from threadd.api import threads_streams
 from threadd.api.addresses import HostAddresses
 from threadd.api.dispatcher import Call
 from threadd.api.statuses import InvalidRequestError
@@ -150,6 +151,26 @@ class ThreadsService:
         return pb.FindByIDReply(
             instance=await database.find_by_id(request.collectionName, request.instanceID, call.identity),
         )
+
+    def read_transaction(
+        self,
+        call: Call,
+        requests: AsyncIterator[pb.ReadTransactionRequest],
+    ) -> AsyncIterator[pb.ReadTransactionReply]:
+        """Read one state as often as the client likes."""
+        return threads_streams.read_transaction(self._manager, call, requests)
+
+    def write_transaction(
+        self,
+        call: Call,
+        requests: AsyncIterator[pb.WriteTransactionRequest],
+    ) -> AsyncIterator[pb.WriteTransactionReply]:
+        """Read and write until the client ends the stream."""
+        return threads_streams.write_transaction(self._manager, call, requests)
+
+    def listen(self, call: Call, request: pb.ListenRequest) -> AsyncIterator[pb.ListenReply]:
+        """Tell of changes until the client goes away."""
+        return threads_streams.listen(self._manager, call, request)
 
     def _database(self, thread_id: bytes) -> Database:
         return self._manager.get(ThreadID.from_bytes(thread_id))
