@@ -336,7 +336,7 @@ class Threads:
         )
         position = head.counter + 1
         transaction.require(tables.thread(thread.bytes), known.value)
-        record_rows.put_record(transaction, thread_number, log_number, position, record_row(record))
+        record_rows.put_record(reader, transaction, thread_number, log_number, position, record_row(record))
         rows.put_head(transaction, thread_number, log_number, head, HeadRow(record.cid, position))
         return AppendedRecord(thread, thread_number, log.row.id, log_number, position, identity, record)
 

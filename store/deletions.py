@@ -9,13 +9,9 @@ from dataclasses import dataclass
 
 from store import tables
 from store.engine import Reader, Transaction
-from store.records import RecordRow, find_block
-from store.values import RowCodec
 
 SLICE_KEYS = 2_000
-"""How many keys one transaction deletes at most, blocks of records apart."""
-
-_records = RowCodec(RecordRow)
+"""How many keys one transaction deletes at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +67,6 @@ def next_slice(reader: Reader, deletion: Deletion, limit: int = SLICE_KEYS) -> T
             if len(transaction.puts) >= limit:
                 return transaction
             transaction.delete(key)
-    thread_number = deletion.thread_number
-    if not deletion.collection_number:
-        for key, value in reader.scan(*tables.records_of_thread(thread_number)):
-            if len(transaction.puts) >= limit:
-                return transaction
-            transaction.delete(key)
-            row = _records.decode(value)
-            for cid in (row.cid, *row.block_cids):
-                place = find_block(reader, cid)
-                if place is not None and place.thread_number == thread_number:  # the thread may be here again by now
-                    transaction.delete(tables.block(cid))
     transaction.delete(deletion.key)
     return transaction
 

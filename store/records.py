@@ -1,13 +1,13 @@
 """Records of logs, by position, and where each of their blocks is."""
 
-import struct
 from collections.abc import Iterator
-from enum import IntEnum
 
 import msgspec
 
-from store import tables
+from store import blocks, tables
+from store.blocks import BlockKind, BlockPlace
 from store.engine import Reader, Transaction
+from store.threads import decode_head
 from store.values import RowCodec
 
 
@@ -33,48 +33,37 @@ class RecordRow(msgspec.Struct, array_like=True, frozen=True):
     refused: str = ""
 
 
-class BlockKind(IntEnum):
-    """Which of a record's blocks one is."""
-
-    RECORD = 0
-    EVENT = 1
-    HEADER = 2
-    BODY = 3
-
-
-class BlockPlace(msgspec.Struct, array_like=True, frozen=True):
-    """Where a block is.
-
-    Args:
-        thread_number: The thread.
-        log_number: The log.
-        position: The position of its record, from 1.
-        kind: Which of the record's blocks it is.
-    """
-
-    thread_number: int
-    log_number: int
-    position: int
-    kind: BlockKind
-
-
 _records = RowCodec(RecordRow)
-_PLACE = struct.Struct(">IIQB")
 
 
-def put_record(transaction: Transaction, thread_number: int, log_number: int, position: int, row: RecordRow) -> None:
-    """Keep a record and where its blocks are.
+def put_record(
+    reader: Reader,
+    transaction: Transaction,
+    thread_number: int,
+    log_number: int,
+    position: int,
+    row: RecordRow,
+) -> None:
+    """Keep a record, and what names its blocks once it completes a segment.
 
     Args:
+        reader: The state that the transaction builds on.
         transaction: What it is a part of.
         thread_number: The thread.
         log_number: The log.
-        position: Its position, from 1.
+        position: Its position, from 1; the records before it are kept already.
         row: The record.
     """
     transaction.put(tables.record(thread_number, log_number, position), _records.encode(row))
-    for kind, cid in enumerate((row.cid, *row.block_cids)):
-        transaction.put(tables.block(cid), _PLACE.pack(thread_number, log_number, position, kind))
+    if position % blocks.SEGMENT_RECORDS == 0:
+        first = position - blocks.SEGMENT_RECORDS + 1
+        rows = [earlier for _, earlier in records_from(reader, thread_number, log_number, first)]
+        blocks.put_segment(transaction, thread_number, log_number, position, [cids_of(each) for each in (*rows, row)])
+
+
+def cids_of(row: RecordRow) -> tuple[bytes, bytes, bytes, bytes]:
+    """The CIDs of a record's four blocks: record, event, header, body."""
+    return (row.cid, *row.block_cids)
 
 
 def get_record(reader: Reader, thread_number: int, log_number: int, position: int) -> RecordRow | None:
@@ -93,18 +82,39 @@ def records_from(
         yield tables.position_of(key)[1], _records.decode(value)
 
 
-def find_block(reader: Reader, cid: bytes) -> BlockPlace | None:
-    """Where a block is, by its CID."""
-    value = reader.get(tables.block(cid))
-    if value is None:
-        return None
-    thread_number, log_number, position, kind = _PLACE.unpack(value)
-    return BlockPlace(thread_number, log_number, position, BlockKind(kind))
+def find_block(reader: Reader, cid: bytes, thread_number: int | None = None) -> BlockPlace | None:
+    """Where a block is.
+
+    Args:
+        reader: A state.
+        cid: The block's CID.
+        thread_number: The thread to look in; None for all.
+    """
+    for place in blocks.candidates(reader, cid, thread_number):
+        row = get_record(reader, place.thread_number, place.log_number, place.position)
+        if row is not None and cids_of(row)[place.kind] == cid:
+            return place
+    for thread, log, first in _tails(reader, thread_number):
+        for position, row in records_from(reader, thread, log, first):
+            if cid in cids_of(row):
+                return BlockPlace(thread, log, position, BlockKind(cids_of(row).index(cid)))
+    return None
 
 
-def get_block(reader: Reader, cid: bytes) -> bytes | None:
-    """A block by its CID."""
-    place = find_block(reader, cid)
+def _tails(reader: Reader, thread_number: int | None) -> Iterator[tuple[int, int, int]]:
+    """Thread, log and first position of the records that are in no segment yet."""
+    for key, value in reader.scan(*tables.heads(thread_number)):
+        thread, log = tables.head_of(key)
+        if log:
+            counter = decode_head(value).counter
+            first = counter - counter % blocks.SEGMENT_RECORDS + 1
+            if first <= counter:
+                yield thread, log, first
+
+
+def get_block(reader: Reader, cid: bytes, thread_number: int | None = None) -> bytes | None:
+    """A block by its CID; arguments as `find_block`."""
+    place = find_block(reader, cid, thread_number)
     row = get_record(reader, place.thread_number, place.log_number, place.position) if place else None
     if place is None or row is None:
         return None

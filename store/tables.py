@@ -20,14 +20,13 @@ _LOG: Final = b"\x02"
 _HEAD: Final = b"\x03"
 _IDENTITY_LOG: Final = b"\x04"
 _RECORD: Final = b"\x05"
-_BLOCK: Final = b"\x06"
+_SEGMENT: Final = b"\x06"
 _DATABASE: Final = b"\x10"
 _COLLECTION: Final = b"\x11"
 _DOCUMENT: Final = b"\x12"
 _INDEX_ENTRY: Final = b"\x13"
 _PATCH: Final = b"\x14"
 _CHANGE: Final = b"\x15"
-_PROGRESS: Final = b"\x16"
 _DELETION: Final = b"\x17"
 _ACCOUNT: Final = b"\x20"
 _ACCOUNT_NAME: Final = b"\x21"
@@ -42,7 +41,6 @@ _POSITION = struct.Struct(">IIQ")
 _SEQUENCE = struct.Struct(">IQ")
 _PATCH_ORDER = struct.Struct(">QIQI")
 
-_DIGEST_BYTES = 32
 INDEXED_VALUE_BYTES: Final = 64
 """A longer value is cut in keys of an index and completed with a digest."""
 
@@ -84,9 +82,15 @@ def head(thread_number: int, log_number: int) -> bytes:
     return _HEAD + _TWO_NUMBERS.pack(thread_number, log_number)
 
 
-def heads(thread_number: int) -> Range:
-    """All heads of a thread."""
-    return _whole(_HEAD + _NUMBER.pack(thread_number))
+def heads(thread_number: int | None = None) -> Range:
+    """All heads, or those of one thread; among all of them stand keys of `progress`, whose log is 0."""
+    return _whole(_HEAD) if thread_number is None else (head(thread_number, 1), head(thread_number + 1, 0))
+
+
+def head_of(key: bytes) -> tuple[int, int]:
+    """Thread and log number in a key of `head`."""
+    thread_number, log_number = _TWO_NUMBERS.unpack_from(key, 1)
+    return thread_number, log_number
 
 
 def identity_log(thread_number: int, identity: bytes) -> bytes:
@@ -111,20 +115,26 @@ def records(thread_number: int, log_number: int, first: int = 0) -> Range:
     )
 
 
-def records_of_thread(thread_number: int) -> Range:
-    """The records of all logs of a thread."""
-    return _whole(_RECORD + _NUMBER.pack(thread_number))
-
-
 def position_of(key: bytes) -> tuple[int, int]:
     """Log number and position in a key of `record`."""
     _, log_number, position = _POSITION.unpack_from(key, 1)
     return log_number, position
 
 
-def block(cid: bytes) -> bytes:
-    """Key of a block by its CID: its last 32 bytes, the digest, are enough."""
-    return _BLOCK + cid[-_DIGEST_BYTES:]
+def segment(thread_number: int, log_number: int, number: int) -> bytes:
+    """Key of what names the blocks of some records of a log (`store.blocks`); numbers go from 0."""
+    return _SEGMENT + _THREE_NUMBERS.pack(thread_number, log_number, number)
+
+
+def segments(thread_number: int | None = None) -> Range:
+    """All segments, or those of one thread."""
+    return _whole(_SEGMENT if thread_number is None else _SEGMENT + _NUMBER.pack(thread_number))
+
+
+def segment_of(key: bytes) -> tuple[int, int, int]:
+    """Thread number, log number and number in a key of `segment`."""
+    thread_number, log_number, number = _THREE_NUMBERS.unpack_from(key, 1)
+    return thread_number, log_number, number
 
 
 # Databases
@@ -236,8 +246,8 @@ def sequence_of(key: bytes) -> int:
 
 
 def progress(thread_number: int) -> bytes:
-    """Key of how far a database has come."""
-    return _PROGRESS + _NUMBER.pack(thread_number)
+    """Key of how far a database has come: beside its heads, which change with it, as if it were that of log 0."""
+    return head(thread_number, 0)
 
 
 def deletion(thread_number: int, collection_number: int, index_number: int = 0) -> bytes:
@@ -257,8 +267,11 @@ def deletion_of(key: bytes) -> tuple[int, int, int]:
 
 
 def whole_thread(thread_number: int) -> tuple[Range, ...]:
-    """Everything under a thread's number but its records, whose blocks have keys elsewhere."""
-    under_number = (_LOG, _HEAD, _IDENTITY_LOG, _COLLECTION, _DOCUMENT, _INDEX_ENTRY, _PATCH, _CHANGE, _PROGRESS)
+    """Everything under a thread's number."""
+    under_number = (
+        *(_LOG, _HEAD, _IDENTITY_LOG, _RECORD, _SEGMENT),
+        *(_COLLECTION, _DOCUMENT, _INDEX_ENTRY, _PATCH, _CHANGE),
+    )
     return tuple(_whole(table + _NUMBER.pack(thread_number)) for table in under_number)
 
 

@@ -64,6 +64,10 @@ _logs = RowCodec(LogRow)
 _heads = RowCodec(HeadRow)
 
 
+decode_head = _heads.decode
+"""Reads the value of a head."""
+
+
 def get_thread(reader: Reader, thread_id: bytes) -> ThreadRow | None:
     """A thread by its ID."""
     return _threads.decode_optional(reader.get(tables.thread(thread_id)))

@@ -9,7 +9,7 @@ from agreement import check_repository
 
 from net.thread_id import ThreadID, Variant
 from proto import threads_pb2
-from store import databases, documents, records, tables, threads
+from store import databases, documents, tables, threads
 from store.engine import Transaction
 from store.repository import open_repository
 
@@ -59,10 +59,6 @@ def last_record(reader, thread, log, collection):
     return tables.record(thread.number, log.number, 3)
 
 
-def block(reader, thread, log, collection):
-    return tables.block(records.get_record(reader, thread.number, log.number, 2).block_cids[2])
-
-
 def head(reader, thread, log, collection):
     return tables.head(thread.number, log.number)
 
@@ -88,7 +84,7 @@ async def test_what_agrees_passes(written):
 
 
 async def test_what_is_missing_is_seen(written, tmp_path, subtests):
-    cases = (document, patch, first_record, last_record, block, head, change, progress, database, collection)
+    cases = (document, patch, first_record, last_record, head, change, progress, database, collection)
     for case in (*cases, revived_document):
         with subtests.test(case.__name__):
             copy = shutil.copytree(written, tmp_path / case.__name__)
