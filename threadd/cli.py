@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
+import uvloop
 
 from store.errors import RepositoryLockedError, ThreaddError
 from threadd import config, logs
@@ -140,7 +141,7 @@ def serve(config_file: Path | None, **flags: str | None) -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from threadd import daemon  # noqa: PLC0415
 
-    asyncio.run(daemon.run(settings))
+    uvloop.run(daemon.run(settings))
 
 
 @cli.group()

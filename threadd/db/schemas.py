@@ -16,7 +16,7 @@ from threadd.db.errors import InvalidIndexError, InvalidInstanceError, InvalidSc
 INDEXABLE_TYPES = frozenset({"string", "number", "integer", "boolean"})
 
 _DRAFT_7 = "http://json-schema.org/draft-07/schema#"
-_UNVERSIONED = frozenset({None, "http://json-schema.org/schema#", "http://json-schema.org/schema"})
+_UNVERSIONED = (None, "http://json-schema.org/schema#", "http://json-schema.org/schema")
 _MAX_REPORTED = 10
 _MAX_REASON = 300
 _MAX_REFERENCES = 32
