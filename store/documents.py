@@ -59,28 +59,31 @@ def get_document(reader: Reader, thread_number: int, collection_number: int, ins
     return reader.get(tables.document(thread_number, collection_number, instance_id))
 
 
-def documents_from(
-    reader: Reader,
+def range_from(
     thread_number: int,
     collection_number: int,
     seek: str = "",
     *,
     reverse: bool = False,
-) -> Iterator[tuple[str, bytes]]:
-    """IDs and JSON texts of a collection's instances, in the order of their IDs.
+) -> tables.Range:
+    """The keys of a collection's instances from an ID on.
 
     Args:
-        reader: A state.
         thread_number: The thread.
         collection_number: The collection.
         seek: The first ID, inclusive; "" for all.
-        reverse: Whether to go backwards, from `seek` or from the end.
+        reverse: Whether they are read backwards, from `seek` or from the end.
     """
     start, stop = tables.documents(thread_number, collection_number)
     if seek:
         bound = start + seek.encode()[: MAX_INSTANCE_ID_BYTES + 1]
-        start, stop = (start, bound + b"\x00") if reverse else (bound, stop)
-    for key, value in reader.scan(start, stop, reverse=reverse):
+        return (start, bound + b"\x00") if reverse else (bound, stop)
+    return start, stop
+
+
+def all_documents(reader: Reader, thread_number: int, collection_number: int) -> Iterator[tuple[str, bytes]]:
+    """IDs and JSON texts of a collection's instances, in the order of their IDs."""
+    for key, value in reader.scan(*tables.documents(thread_number, collection_number)):
         yield tables.instance_id_of(key), value
 
 

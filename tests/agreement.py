@@ -117,7 +117,7 @@ def check_collection(reader: Reader, thread: ThreadRow, number: int, placed: lis
         expected[patch.instance_id] = value
     kept = {
         instance_id: documents.parse(text)
-        for instance_id, text in document_rows.documents_from(reader, thread.number, number)
+        for instance_id, text in document_rows.all_documents(reader, thread.number, number)
     }
     assert kept == expected, differences(kept, expected)
     for instance_id, wanted in places.items():

@@ -76,7 +76,7 @@ async def _build(engine: Engine, thread: int, collection: int, index: IndexRow) 
     transaction = Transaction()
     pending: set[bytes] = set()
     with engine.snapshot() as snapshot:
-        for instance_id, text in document_rows.documents_from(snapshot, thread, collection):
+        for instance_id, text in document_rows.all_documents(snapshot, thread, collection):
             value = value_of(index, text)
             if index.unique and value != _MISSING:
                 if value in pending or any(True for _ in index_rows.holders(engine, place, value)):

@@ -19,7 +19,8 @@ from threadd.db.collections import Collection
 from threadd.db.fields import Path, decoder_of, sort_key
 from threadd.db.queries import Criterion, Operation, Query, Scalar
 
-Row = tuple[str, bytes]
+Row = tuple[bytes, bytes]
+"""What orders an instance by its ID among others of its collection, and its JSON text."""
 
 FEW_ROWS = 1_000
 """A range of fewer entries than this is read rather than the head of the collection."""
@@ -101,7 +102,7 @@ def choose(query: Query, source: Source) -> Plan:
 
 
 def rows(plan: Plan, query: Query, source: Source) -> Iterator[Row]:
-    """The rows of a plan, each once: ID and JSON text; `query.seek` is kept to.
+    """The rows of a plan, each once; `query.seek` is kept to.
 
     Args:
         plan: As `choose` gave it.
@@ -110,14 +111,12 @@ def rows(plan: Plan, query: Query, source: Source) -> Iterator[Row]:
     """
     reverse = query.descending and plan.ordered
     if not plan.spans:
-        yield from document_rows.documents_from(
-            source.reader,
-            source.thread,
-            source.collection.number,
-            query.seek,
-            reverse=reverse,
-        )
-        return
+        keys = document_rows.range_from(source.thread, source.collection.number, query.seek, reverse=reverse)
+        return source.reader.scan(*keys, reverse=reverse)
+    return _rows_of_spans(plan, query, source, reverse=reverse)
+
+
+def _rows_of_spans(plan: Plan, query: Query, source: Source, *, reverse: bool) -> Iterator[Row]:
     seen: set[str] = set()
     for span in plan.spans:
         place = source.place(span.index)
@@ -133,7 +132,7 @@ def rows(plan: Plan, query: Query, source: Source) -> Iterator[Row]:
                 seen.add(entry.instance_id)
             text = source.text(entry.instance_id)
             if text is not None:
-                yield entry.instance_id, text
+                yield entry.instance_id.encode(), text
 
 
 def _sought(entries: Iterable[Entry], query: Query) -> Iterator[Entry]:
@@ -153,7 +152,7 @@ def _in_order(entries: Iterable[Entry], path: Path, source: Source, *, reverse: 
     """Rows in the order of an index; where values may be cut they are sorted by what the documents hold."""
     decode = decoder_of(frozenset(path[:1]))
     for (_, is_exact), group in itertools.groupby(entries, _exactness):
-        texts = ((entry.instance_id, source.text(entry.instance_id)) for entry in group)
+        texts = ((entry.instance_id.encode(), source.text(entry.instance_id)) for entry in group)
         found = ((instance_id, text) for instance_id, text in texts if text is not None)
         if is_exact:
             yield from found

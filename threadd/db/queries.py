@@ -20,6 +20,7 @@ MAX_QUERY_DEPTH = 32
 """How deep `ors` may nest."""
 
 Scalar: TypeAlias = str | bool | float
+Test: TypeAlias = Callable[[Document], bool]
 
 
 class Operation(enum.IntEnum):
@@ -57,17 +58,14 @@ class Criterion:
     operation: Operation
     value: Scalar
 
-    def matches(self, document: Document) -> bool:
-        """Whether the field is there, has the type of the value and compares as asked."""
-        found = value_at(document, self.path)
-        if isinstance(self.value, str):
-            comparable = isinstance(found, str)
-        elif isinstance(self.value, bool):
-            comparable = isinstance(found, bool)
-        else:
-            comparable = is_number(found)
-            found = as_double(found) if comparable else found
-        return comparable and _COMPARISONS[self.operation](found, self.value)
+    def test(self) -> Test:
+        """What says whether a document has the field, of the value's type, and it compares as asked."""
+        path, value, compare = self.path, self.value, _COMPARISONS[self.operation]
+        if isinstance(value, str):
+            return lambda document: isinstance(found := value_at(document, path), str) and compare(found, value)
+        if isinstance(value, bool):
+            return lambda document: isinstance(found := value_at(document, path), bool) and compare(found, value)
+        return lambda document: is_number(found := value_at(document, path)) and compare(as_double(found), value)
 
 
 @dataclass(frozen=True)
@@ -110,15 +108,18 @@ class Query:
         """Whether there is no condition."""
         return not self.ands and not self.ors
 
-    def matches(self, document: Document) -> bool:
-        """Whether a document is among the rows; `seek` is not looked at."""
-        if self.ands or not self.ors:
-            for criterion in self.ands:
-                if not criterion.matches(document):
-                    break
-            else:
-                return True
-        return any(query.matches(document) for query in self.ors)
+    @cached_property
+    def matches(self) -> Test:
+        """What says whether a document is among the rows; `seek` is not looked at."""
+        all_of = [criterion.test() for criterion in self.ands]
+        one_of = [query.matches for query in self.ors]
+        if len(all_of) == 1 and not one_of:
+            return all_of[0]
+        if not one_of:
+            return lambda document: all(test(document) for test in all_of)
+        if all_of:
+            one_of.append(lambda document: all(test(document) for test in all_of))
+        return lambda document: any(test(document) for test in one_of)
 
 
 def parse_query(data: bytes) -> Query:

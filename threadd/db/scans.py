@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from threadd.db.errors import ResultTooLargeError
 from threadd.db.fields import Order, decoder_of, sort_key
+from threadd.db.plans import Row
 from threadd.db.queries import Query
 from threadd.db.slices import Pacer
 
@@ -16,10 +17,9 @@ MAX_RESULT_BYTES = 256 * 1024 * 1024
 
 _RUN = 2_048
 
-ROWS_BETWEEN_LOOKS = 16
+ROWS_BETWEEN_LOOKS = 64
 """How many rows are read between two looks at the clock."""
 
-Row: TypeAlias = tuple[str, bytes]
 ReadFilter: TypeAlias = Callable[[bytes], Awaitable[bytes | None]]
 
 
@@ -28,7 +28,7 @@ async def run(query: Query, rows: Iterable[Row], read_filter: ReadFilter | None,
 
     Args:
         query: What is asked for.
-        rows: ID and JSON text of all instances that may match.
+        rows: All instances that may match.
         read_filter: What the reader may see of an instance; None where that is everything.
         ordered: Whether the rows come in the wanted order.
 
@@ -40,18 +40,33 @@ async def run(query: Query, rows: Iterable[Row], read_filter: ReadFilter | None,
     """
     pacer = Pacer()
     wanted = _InOrder(query) if ordered else _Sorted(query)
-    decode = None if query.matches_all and ordered else decoder_of(query.fields)
-    for number, (instance_id, stored) in enumerate(rows):
-        text: bytes | None = stored
+    coming = iter(rows)
+    size = min(ROWS_BETWEEN_LOOKS, query.skip + query.limit) if ordered and query.limit else ROWS_BETWEEN_LOOKS
+    while batch := list(itertools.islice(coming, size)):
         if read_filter is not None:
-            text = await read_filter(stored)
-        if text is not None:
-            document = decode(text) if decode else {}
-            if (query.matches_all or query.matches(document)) and wanted.add(instance_id, text, document):
-                break
-        if number % ROWS_BETWEEN_LOOKS == 0 and pacer.due():
+            batch = await _filtered(batch, read_filter)
+        if _take(query, batch, wanted, ordered=ordered):
+            break
+        if pacer.due():
             await pacer.pause()
     return await wanted.result(pacer)
+
+
+async def _filtered(batch: list[Row], read_filter: ReadFilter) -> list[Row]:
+    """What the reader may see of some rows."""
+    return [(order, shown) for order, text in batch if (shown := await read_filter(text)) is not None]
+
+
+def _take(query: Query, batch: list[Row], wanted: "_InOrder | _Sorted", *, ordered: bool) -> bool:
+    """Take the rows that match; True when no more are wanted."""
+    if query.matches_all and ordered:
+        return any(wanted.add(order, text, {}) for order, text in batch)
+    decode, matches = decoder_of(query.fields), query.matches
+    for order, text in batch:
+        document = decode(text)
+        if matches(document) and wanted.add(order, text, document):
+            return True
+    return False
 
 
 @dataclass(slots=True)
@@ -63,7 +78,7 @@ class _InOrder:
     size: int = 0
     texts: list[bytes] = field(default_factory=list)
 
-    def add(self, _instance_id: str, text: bytes, _document: dict[str, Any]) -> bool:
+    def add(self, _order: bytes, text: bytes, _document: dict[str, Any]) -> bool:
         """Take a row; True when no more are wanted."""
         self.seen += 1
         if self.seen > self.query.skip:
@@ -76,7 +91,7 @@ class _InOrder:
         return self.texts
 
 
-_Sortable: TypeAlias = tuple[Order, str, bytes]
+_Sortable: TypeAlias = tuple[Order, bytes, bytes]
 
 
 @dataclass(slots=True)
@@ -91,9 +106,9 @@ class _Sorted:
     current: list[_Sortable] = field(default_factory=list)
     runs: list[list[_Sortable]] = field(default_factory=list)
 
-    def add(self, instance_id: str, text: bytes, document: dict[str, Any]) -> bool:
+    def add(self, order: bytes, text: bytes, document: dict[str, Any]) -> bool:
         """Take a row; never is one the last, since a later one may sort before it."""
-        self.current.append((sort_key(document, self.query.sort_path), instance_id, text))
+        self.current.append((sort_key(document, self.query.sort_path), order, text))
         self.size += len(text)
         if len(self.current) >= _RUN:
             self._end_run()
