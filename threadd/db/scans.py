@@ -41,7 +41,8 @@ async def run(query: Query, rows: Iterable[Row], read_filter: ReadFilter | None,
     pacer = Pacer()
     wanted = _InOrder(query) if ordered else _Sorted(query)
     coming = iter(rows)
-    size = min(ROWS_BETWEEN_LOOKS, query.skip + query.limit) if ordered and query.limit else ROWS_BETWEEN_LOOKS
+    few = ordered and 0 < query.limit < ROWS_BETWEEN_LOOKS
+    size = max(ROWS_BETWEEN_LOOKS // 4, query.skip + query.limit) if few else ROWS_BETWEEN_LOOKS
     while batch := list(itertools.islice(coming, size)):
         if read_filter is not None:
             batch = await _filtered(batch, read_filter)
