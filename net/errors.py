@@ -132,8 +132,12 @@ class ThreadExistsError(NetError):
 
 
 class ThreadInUseError(NetError):
-    """An application owns the thread; it can be changed only through it."""
+    """An application owns the thread; it can be changed only through it.
 
+    The reference says it with the same text and no code of its own.
+    """
+
+    code = StatusCode.FAILED_PRECONDITION
     default_text = "thread is in use"
 
 
@@ -160,3 +164,36 @@ class MissingKeyError(NetError):
     """A key that the operation needs is not kept here."""
 
     default_text = "a private-key is required to create records"
+
+
+class RecordNotFoundError(NetError):
+    """The thread has no such record here."""
+
+    code = StatusCode.NOT_FOUND
+    default_text = "record not found"
+
+
+class OutOfOrderError(NetError):
+    """A record does not stand directly behind the last one of its log here."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    default_text = (
+        "the record does not follow the last one of its log here: read the log's head with GetThread, "
+        "and add what comes after it, one record after the other"
+    )
+
+
+class PeersUnavailableError(NetError):
+    """What is asked for needs another host, and this version talks to none."""
+
+    code = StatusCode.UNAVAILABLE
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(f"cannot {verb}: this version of the daemon does not talk to other hosts yet")
+
+
+class SubscriberTooSlowError(NetError):
+    """A subscriber did not take its records fast enough."""
+
+    code = StatusCode.RESOURCE_EXHAUSTED
+    default_text = "subscriber is too slow: too many records wait for it, so it is ended rather than given a gap"

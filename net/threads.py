@@ -12,6 +12,7 @@ from net import records
 from net.apps import ThreadApps
 from net.crypto import Cipher, Randomness
 from net.errors import KeyMismatchError, LogExistsError, MissingKeyError, ThreadExistsError, ThreadNotFoundError
+from net.feed import RecordFeed
 from net.keys import PrivateKey, PublicKey
 from net.multiaddr import peer_address
 from net.records import Record, RecordBlocks
@@ -139,6 +140,7 @@ class Threads:
 
     Attributes:
         apps: Which application owns which thread.
+        feed: Is told of every record by whoever commits it.
         numbers: The store's numbers. There is one such object for a store, so whoever needs numbers takes it from here.
     """
 
@@ -150,6 +152,7 @@ class Threads:
         clock: Callable[[], int],
     ) -> None:
         self.apps = ThreadApps()
+        self.feed = RecordFeed()
         self.numbers = Numbers(engine)
         self._host_key = host_key
         self._addresses = (peer_address(host_key.public.peer_id).bytes,)
@@ -202,7 +205,7 @@ class Threads:
         else:
             known = self._open(reader, thread)
             logs = tuple(self._log_infos(reader, known.row.number))
-            self._check_unique(reader, known.row.number, logs, log_key, identity)
+            self.check_new_log(reader, thread, identity, log_key)
             row = _join_keys(known.row, key or ThreadKey.random(self._randomness))
             if row != known.row:
                 rows.put_thread(transaction, row)
@@ -272,6 +275,37 @@ class Threads:
         transaction.delete(tables.thread(thread.bytes))
         deletions.mark(transaction, Deletion(known.row.number))
         return known.row.number
+
+    def check_new_log(
+        self,
+        reader: Reader,
+        thread: ThreadID,
+        identity: PublicKey,
+        log_key: PrivateKey | PublicKey | None,
+    ) -> None:
+        """Refuse a log that a thread has already; where the thread is not here, nothing is refused.
+
+        Args:
+            reader: The state to read.
+            thread: The thread's ID.
+            identity: Whoever would own the log.
+            log_key: The log's key; None for a random one.
+
+        Raises:
+            LogExistsError: The thread has the log, or the identity has one in it.
+            ThreadExistsError: The host itself makes a thread that someone else made here.
+        """
+        number = self.number(reader, thread)
+        if number is None:
+            return
+        if log_key is not None:
+            public = log_key.public if isinstance(log_key, PrivateKey) else log_key
+            if rows.get_log(reader, number, public.peer_id) is not None:
+                raise LogExistsError
+        elif rows.log_of_identity(reader, number, identity.bytes) is not None:
+            raise LogExistsError
+        elif identity == self.host and any(row.private_key for row in rows.logs_of(reader, number)):
+            raise ThreadExistsError
 
     def log_for(self, reader: Reader, transaction: Transaction, thread: ThreadID, identity: PublicKey) -> LogInfo:
         """Give the log that an identity writes to here; one is made where it has none.
@@ -418,23 +452,6 @@ class Threads:
         rows.put_log(transaction, thread_number, row)
         rows.put_log_of_identity(transaction, thread_number, identity.bytes, row.id)
         return _Log(row, private)
-
-    def _check_unique(
-        self,
-        reader: Reader,
-        thread_number: int,
-        logs: tuple[LogInfo, ...],
-        log_key: PrivateKey | PublicKey | None,
-        identity: PublicKey,
-    ) -> None:
-        if log_key is not None:
-            public = log_key.public if isinstance(log_key, PrivateKey) else log_key
-            if any(log.id == public.peer_id for log in logs):
-                raise LogExistsError
-        elif rows.log_of_identity(reader, thread_number, identity.bytes) is not None:
-            raise LogExistsError
-        elif identity == self.host and any(log.private_key is not None for log in logs):
-            raise ThreadExistsError
 
     def _log_infos(self, reader: Reader, thread_number: int) -> Iterator[LogInfo]:
         for row in rows.logs_of(reader, thread_number):

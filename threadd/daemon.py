@@ -88,6 +88,7 @@ class _Doors:
         """
         services = Services.build(
             manager=self._rooms.databases,
+            network=self._rooms.network,
             host_key=self._rooms.host_key,
             listen=self._settings.host_addr,
             randomness=os.urandom,
@@ -107,9 +108,10 @@ class _Doors:
         self.listening[name] = Endpoint(endpoint.host, port)
 
     async def close(self) -> None:
-        """Take no more calls and let those that run finish; listeners would never, so they are ended."""
+        """Take no more calls and let those that run finish; what follows a feed would never, so it is ended."""
         self._health.close()
         self._rooms.databases.end_listeners()
+        self._rooms.network.end_subscriptions()
         await asyncio.gather(*(door.close(_GRACE) for door in self._doors))
 
 

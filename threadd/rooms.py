@@ -9,8 +9,9 @@ from pathlib import Path
 
 from net.crypto import Randomness
 from net.keys import PrivateKey
+from net.network import Network
 from net.threads import Threads
-from store import repository
+from store import repository, tables
 from store import threads as thread_rows
 from store.engine import Engine
 from store.overlay import Overlay
@@ -31,6 +32,7 @@ class Rooms:
     Args:
         engine: The store.
         host_key: The daemon's own key.
+        network: All threads.
         databases: All databases.
         accounts: All accounts.
         api_keys: All API keys.
@@ -40,6 +42,7 @@ class Rooms:
 
     engine: Engine
     host_key: PrivateKey
+    network: Network
     databases: Manager
     accounts: Accounts
     api_keys: ApiKeys
@@ -76,7 +79,10 @@ async def open_rooms(
         engine = opened.engine
         host_key = hostkey.load(repo, randomness)
 
-        databases = Manager(engine, Threads(engine, host_key, randomness, clock), clock)
+        threads = Threads(engine, host_key, randomness, clock)
+        network = Network(engine, threads, tables.database)
+        stack.push_async_callback(network.close)
+        databases = Manager(engine, threads, clock)
         stack.push_async_callback(databases.close)
 
         overlay = Overlay(engine)
@@ -90,6 +96,7 @@ async def open_rooms(
         yield Rooms(
             engine=engine,
             host_key=host_key,
+            network=network,
             databases=databases,
             accounts=accounts,
             api_keys=api_keys,

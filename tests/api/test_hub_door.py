@@ -198,13 +198,11 @@ async def test_methods_that_nobody_may_call(hub_door, alice, account_key, house,
         assert refused == (StatusCode.PERMISSION_DENIED, "Method is not accessible")
 
 
-@pytest.mark.parametrize("module", [hubd_pb2, usersd_pb2, bucketsd_pb2, threadsnet_pb2, threads_pb2])
+@pytest.mark.parametrize("module", [hubd_pb2, usersd_pb2, bucketsd_pb2, threads_pb2])
 async def test_what_is_not_built_yet_says_so_by_name_to_whoever_may_call(hub_door, alice, module):
     (service,) = module.DESCRIPTOR.services_by_name.values()
     open_to_all = {"Signup", "Signin", "IsUsernameAvailable"} if module is hubd_pb2 else set()
-    built = {"GetHostID", "GetToken", "Subscribe"} if module is threadsnet_pb2 else set()
-    if module is threads_pb2:
-        built = set(service.methods_by_name) - {"NewDBFromAddr"}
+    built = set(service.methods_by_name) - {"NewDBFromAddr"} if module is threads_pb2 else set()
     for rpc in set(service.methods_by_name) - built:
         code, text = await alice.of(service).refused(rpc)
         assert (code, text) == (

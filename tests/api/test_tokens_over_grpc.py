@@ -9,7 +9,13 @@ import pytest
 
 from net import tokens
 from net.keys import PrivateKey
+from net.multiaddr import Multiaddr
+from net.network import Network
+from net.threads import Threads
 from proto import threadsnet_pb2 as pb
+from store import tables
+from store.memory import MemoryEngine
+from threadd.api.addresses import HostAddresses
 from threadd.api.dispatcher import Dispatcher
 from threadd.api.network_service import DESCRIPTOR, NetworkService
 from threadd.api.token_flow import TokenFlow
@@ -24,8 +30,11 @@ ISSUED_AT = json.loads(CASE["claims_json"])["iat"]
 @pytest.fixture
 async def channel(policy, open_door):
     flow = TokenFlow(HOST, lambda _size: bytes.fromhex(CASE["challenge"]), lambda: ISSUED_AT * 10**9 + 5, limit=0.5)
+    engine = MemoryEngine()
+    network = Network(engine, Threads(engine, HOST, flow.randomness, flow.clock), tables.database)
+    addresses = HostAddresses(Multiaddr.from_text("/ip4/127.0.0.1/tcp/4006"), HOST.public.peer_id)
     dispatcher = Dispatcher(policy)
-    dispatcher.register(DESCRIPTOR, NetworkService(flow))
+    dispatcher.register(DESCRIPTOR, NetworkService(network, flow, addresses))
     async with open_door(dispatcher) as opened:
         yield opened
 

@@ -3,7 +3,7 @@
 Whoever composes a daemon does this, on the event loop that shall serve the calls:
 
     health = Health(works=...)
-    services = Services.build(manager=..., host_key=..., listen=..., randomness=..., clock=..., health=health)
+    services = Services.build(manager=..., network=..., host_key=..., listen=..., ...)
     threads = GrpcDoor(threads_dispatcher(services), "127.0.0.1:6006")
     hub = GrpcDoor(hub_dispatcher(services, gate), "127.0.0.1:3006")
     port = await threads.open()            # raises DoorError
@@ -24,6 +24,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from net.crypto import Randomness
 from net.keys import PrivateKey, PublicKey
 from net.multiaddr import Multiaddr
+from net.network import Network
 from proto import bucketsd_pb2, hubd_pb2, usersd_pb2
 from threadd.api import health_service, network_service, threads_service
 from threadd.api.addresses import HostAddresses
@@ -62,6 +63,7 @@ class Services:
         cls,
         *,
         manager: Manager,
+        network: Network,
         host_key: PrivateKey,
         listen: Multiaddr,
         randomness: Randomness,
@@ -72,6 +74,7 @@ class Services:
 
         Args:
             manager: All databases.
+            network: All threads.
             host_key: The daemon's key, which signs tokens.
             listen: Where peers reach this daemon, such as `/ip4/0.0.0.0/tcp/4006`.
             randomness: `os.urandom` outside of tests.
@@ -81,7 +84,8 @@ class Services:
         token_flow = TokenFlow(host_key, randomness, clock)
         addresses = HostAddresses(listen, host_key.public.peer_id)
         threads = ThreadsService(manager, token_flow, addresses)
-        return cls(host_key.public, threads, NetworkService(token_flow), health)
+        network_service = NetworkService(network, token_flow, addresses)
+        return cls(host_key.public, threads, network_service, health)
 
 
 def threads_dispatcher(services: Services, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Dispatcher:

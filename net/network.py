@@ -1,0 +1,386 @@
+"""The verbs of the network API on the threads of this host: all that can be done without another one.
+
+What changes a thread is built on an overlay of that thread and enqueued at once, so that many calls may be under way
+on one thread and none forks a log. Where something else has changed the thread meanwhile, the call is built again.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from typing import TypeVar
+
+from net import arrivals, cbor, cid
+from net.errors import (
+    InvalidAddressError,
+    KeyMismatchError,
+    MissingKeyError,
+    PeersUnavailableError,
+    RecordNotFoundError,
+    ThreadInUseError,
+    ThreadNotFoundError,
+)
+from net.feed import Subscription
+from net.keys import PrivateKey, PublicKey
+from net.multiaddr import Multiaddr
+from net.records import RecordBlocks
+from net.thread_id import ThreadID
+from net.thread_key import ThreadKey
+from net.threads import AppendedRecord, ThreadInfo, Threads
+from store import deletions
+from store import records as record_rows
+from store.blocks import BlockKind
+from store.deletions import Deletion
+from store.engine import Engine, Reader, Transaction
+from store.errors import ConflictError, StoreError
+from store.overlay import Overlay
+from store.records import RecordRow
+
+_ATTEMPTS = 5
+_PAUSE_SECONDS = 0.01
+
+_LONG_BODY_BYTES = 64 * 1024
+"""A longer body is checked in a thread: reading CBOR into values takes about 1 ms for each 10 KiB."""
+
+T = TypeVar("T")
+
+
+class Network:
+    """The threads of this host, as clients that need no database use them.
+
+    Args:
+        engine: The store.
+        threads: The threads.
+        app_key: Gives the key of what an application keeps of a thread, by the thread's number. Where there is a value,
+            the application owns the thread: nobody else deletes it or adds records to it.
+    """
+
+    def __init__(self, engine: Engine, threads: Threads, app_key: Callable[[int], bytes]) -> None:
+        self._engine = engine
+        self._threads = threads
+        self._app_key = app_key
+        self._overlays: dict[ThreadID, Overlay] = {}
+        self._sweeps: set[asyncio.Task[None]] = set()
+        self._sweeping = asyncio.Lock()
+
+    async def create_thread(
+        self,
+        thread: ThreadID,
+        *,
+        identity: PublicKey,
+        key: ThreadKey | None = None,
+        log_key: PrivateKey | PublicKey | None = None,
+    ) -> ThreadInfo:
+        """Make a thread with a log for an identity, or add that log to a thread that is here.
+
+        Args:
+            thread: The thread's ID.
+            identity: Whoever makes it.
+            key: The thread's keys; random where left out.
+            log_key: The log's key; random where left out. With a public key alone, the identity adds records that it
+                made elsewhere.
+
+        Raises:
+            LogExistsError, ThreadExistsError, KeyMismatchError: As `Threads.create`.
+        """
+
+        def build(reader: Reader, transaction: Transaction) -> ThreadInfo:
+            return self._threads.create(reader, transaction, thread, identity=identity, key=key, log_key=log_key)
+
+        return await self._write(thread, build)
+
+    async def add_thread(
+        self,
+        address: Multiaddr,
+        *,
+        identity: PublicKey,
+        key: ThreadKey | None = None,
+        log_key: PrivateKey | PublicKey | None = None,
+    ) -> ThreadInfo:
+        """Join the thread at an address; one of this host's own threads gets a log for the identity.
+
+        Args:
+            address: Ends in `/p2p/<host>/thread/<thread>`.
+            identity: Whoever joins.
+            key: The thread's keys. With the service key alone and no log key, no log is made.
+            log_key: The log's key; random where left out.
+
+        Raises:
+            InvalidAddressError: The address names no thread or no host.
+            LogExistsError, ThreadExistsError: As `Threads.check_new_log`.
+            ThreadNotFoundError: The address is one of this host, and the thread is not here.
+            MissingKeyError: No key is given.
+            KeyMismatchError: The thread has other keys.
+            PeersUnavailableError: It is at another host.
+        """
+        thread = address.thread_id()
+        if thread is None:
+            raise InvalidAddressError("invalid thread address: it must end in /thread/<thread ID>")
+
+        def build(reader: Reader, transaction: Transaction) -> ThreadInfo:
+            self._threads.check_new_log(reader, thread, identity, log_key)
+            if not self._is_own(_peer_of(address)):
+                raise PeersUnavailableError("add the thread of another host")
+            known = self._of_self(reader, thread)
+            if key is None:
+                raise MissingKeyError("a service-key is required to add a thread")
+            if key.read is not None or log_key is not None:
+                return self._threads.create(reader, transaction, thread, identity=identity, key=key, log_key=log_key)
+            if key.service != known.key.service:
+                raise KeyMismatchError
+            return known
+
+        return await self._write(thread, build)
+
+    def get_thread(self, thread: ThreadID) -> ThreadInfo:
+        """Give a thread with its logs.
+
+        Args:
+            thread: The thread's ID.
+
+        Raises:
+            ThreadNotFoundError: It is not here.
+        """
+        return self._threads.get(self._engine, thread)
+
+    def pull_thread(self, thread: ThreadID) -> None:
+        """Ask the other hosts of a thread for what is new; where there are none, there is nothing to ask.
+
+        Args:
+            thread: The thread's ID.
+
+        Raises:
+            ThreadNotFoundError: It is not here.
+            PeersUnavailableError: Others have it as well.
+        """
+        hosts = {_peer_of(Multiaddr(address)) for log in self.get_thread(thread).logs for address in log.addresses}
+        if not all(self._is_own(host) for host in hosts):
+            raise PeersUnavailableError("pull the thread from its other hosts")
+
+    async def delete_thread(self, thread: ThreadID) -> None:
+        """Delete a thread with all that is kept of it. It is gone at once; the space comes back little by little.
+
+        Args:
+            thread: The thread's ID.
+
+        Raises:
+            ThreadNotFoundError: It is not here.
+            ThreadInUseError: A database lives in it.
+        """
+
+        def build(reader: Reader, transaction: Transaction) -> int:
+            self._require_free(reader, transaction, thread, "cannot delete thread", "delete the database instead")
+            return self._threads.delete(reader, transaction, thread)
+
+        await self._write(thread, build, self._start_sweep)
+
+    def add_replicator(self, thread: ThreadID, address: Multiaddr) -> bytes:
+        """Have a host keep a copy of a thread; this one does so already.
+
+        Args:
+            thread: The thread's ID.
+            address: Holds `/p2p/<host>`.
+
+        Returns:
+            The host's peer ID.
+
+        Raises:
+            ThreadNotFoundError: The thread is not here.
+            InvalidAddressError: The address names no host.
+            PeersUnavailableError: It is another host.
+        """
+        self.get_thread(thread)
+        host = _peer_of(address)
+        if not self._is_own(host):
+            raise PeersUnavailableError("add a replicator")
+        return host
+
+    async def create_record(self, thread: ThreadID, body: bytes, identity: PublicKey) -> AppendedRecord:
+        """Put a record at the end of an identity's log, which is made where there is none.
+
+        Args:
+            thread: The thread's ID.
+            body: DAG-CBOR; it is kept, and named, in its canonical form.
+            identity: Whoever writes.
+
+        Returns:
+            The record, which is on disk.
+
+        Raises:
+            InvalidBlockError: The body is no DAG-CBOR.
+            ThreadNotFoundError: The thread is not here.
+            ThreadInUseError: A database lives in it, whose records are made by its own verbs.
+            MissingKeyError: The log's private key or the thread's read key is not here.
+        """
+        long = len(body) > _LONG_BODY_BYTES
+        canonical = await asyncio.to_thread(cbor.canonicalise, body) if long else cbor.canonicalise(body)
+
+        def build(reader: Reader, transaction: Transaction) -> AppendedRecord:
+            self._require_free(
+                reader, transaction, thread, "cannot create record", "write through the database instead"
+            )
+            return self._threads.append(reader, transaction, thread, identity, canonical)
+
+        return await self._write(thread, build, self._threads.feed.tell)
+
+    async def add_record(self, thread: ThreadID, log_id: bytes, blocks: RecordBlocks) -> None:
+        """Put a record that was made elsewhere at the end of its log; one that is here already stays where it is.
+
+        Args:
+            thread: The thread's ID.
+            log_id: The peer ID of the log.
+            blocks: The record.
+
+        Raises:
+            ThreadNotFoundError, LogNotFoundError, BadSignatureError, NetError: As `arrivals.open_arrival`.
+            OutOfOrderError: It does not follow the last record of its log here.
+            ThreadInUseError: A database lives in the thread.
+        """
+
+        def build(reader: Reader, transaction: Transaction) -> AppendedRecord | None:
+            arrival = arrivals.open_arrival(reader, thread, log_id, blocks)
+            if not arrival.kept_at:
+                self._require_free(reader, transaction, thread, "cannot add record", "databases take none yet")
+            return arrivals.stage(reader, transaction, arrival)
+
+        def tell(record: AppendedRecord | None) -> None:
+            if record is not None:
+                self._threads.feed.tell(record)
+
+        await self._write(thread, build, tell)
+
+    async def get_record(self, thread: ThreadID, record: bytes) -> RecordBlocks:
+        """Give a record of a thread.
+
+        Args:
+            thread: The thread's ID.
+            record: The record's CID, in bytes.
+
+        Raises:
+            ThreadNotFoundError: The thread is not here.
+            RecordNotFoundError: It has no such record here.
+        """
+        number = self._threads.number(self._engine, thread)
+        if number is None:
+            raise ThreadNotFoundError
+        if not (len(record) == cid.BLOCK_CID_BYTES and record.startswith(cid.BLOCK_PREFIX)):
+            raise RecordNotFoundError
+        row = await self._engine.read(lambda reader: _find_record(reader, number, record))
+        if row is None:
+            raise RecordNotFoundError
+        return RecordBlocks(row.record, row.event, row.header, row.body)
+
+    def subscribe(self, threads: Iterable[ThreadID]) -> AbstractContextManager[Subscription]:
+        """Hear of every record that comes to threads here; see `RecordFeed.subscribe`."""
+        return self._threads.feed.subscribe(threads)
+
+    def end_subscriptions(self) -> None:
+        """End all subscriptions well, so that a daemon that stops need not wait for them."""
+        self._threads.feed.close()
+
+    async def close(self) -> None:
+        """Stop deleting; the next start goes on with what is left."""
+        self.end_subscriptions()
+        sweeps = list(self._sweeps)
+        for task in sweeps:
+            task.cancel()
+        await asyncio.gather(*sweeps, return_exceptions=True)
+
+    async def _write(
+        self,
+        thread: ThreadID,
+        build: Callable[[Reader, Transaction], T],
+        tell: Callable[[T], None] | None = None,
+    ) -> T:
+        """Build a change of a thread on all changes before it, and wait until it is on disk.
+
+        Args:
+            thread: The thread.
+            build: Stages the change. It is called again where somebody else changed the thread meanwhile.
+            tell: Is told the result once that is on disk, in the order of the commits.
+
+        Returns:
+            What `build` returned.
+
+        Raises:
+            ConflictError: The thread changed over and over.
+            StoreError: The disk did not take it.
+        """
+        attempt = 1
+        while True:
+            overlay = self._overlays.get(thread) or Overlay(self._engine)
+            transaction = Transaction()
+            result = build(overlay, transaction)
+            self._overlays[thread] = overlay
+            committed = overlay.submit(transaction)
+            committed.add_done_callback(partial(self._settle, thread, overlay, result, tell))
+            try:
+                await asyncio.shield(committed)
+            except ConflictError:
+                if attempt == _ATTEMPTS:
+                    raise
+                attempt += 1
+            else:
+                return result
+
+    def _settle(
+        self,
+        thread: ThreadID,
+        overlay: Overlay,
+        result: T,
+        tell: Callable[[T], None] | None,
+        done: "asyncio.Future[None]",
+    ) -> None:
+        if overlay.is_idle and self._overlays.get(thread) is overlay:
+            del self._overlays[thread]
+        if tell is not None and not done.cancelled() and done.exception() is None:
+            tell(result)
+
+    def _require_free(self, reader: Reader, transaction: Transaction, thread: ThreadID, what: str, advice: str) -> None:
+        """Refuse what only the application of a thread may do, and see to it that it gets none meanwhile."""
+        number = self._threads.number(reader, thread)
+        if number is None:
+            raise ThreadNotFoundError
+        key = self._app_key(number)
+        if reader.get(key) is not None:
+            raise ThreadInUseError(f"{what}: {ThreadInUseError.default_text}: a database lives in it, {advice}")
+        transaction.require(key, None)
+
+    def _of_self(self, reader: Reader, thread: ThreadID) -> ThreadInfo:
+        try:
+            return self._threads.get(reader, thread)
+        except ThreadNotFoundError as error:
+            raise ThreadNotFoundError(f"cannot retrieve thread from self: {error.text}") from error
+
+    def _is_own(self, host: bytes) -> bool:
+        return host == self._threads.host.peer_id
+
+    def _start_sweep(self, thread_number: int) -> None:
+        task = asyncio.create_task(self._sweep(Deletion(thread_number)), name="sweep of a thread")
+        self._sweeps.add(task)
+        task.add_done_callback(self._sweeps.discard)
+
+    async def _sweep(self, deletion: Deletion) -> None:
+        # Where the disk refuses, the mark stays and the next start goes on.
+        async with self._sweeping:
+            with suppress(StoreError):
+                left = True
+                while left:
+                    transaction = deletions.next_slice(self._engine, deletion)
+                    left = not deletions.is_last(transaction, deletion)
+                    await self._engine.commit(transaction)
+                    await asyncio.sleep(_PAUSE_SECONDS if left else 0)
+
+
+def _peer_of(address: Multiaddr) -> bytes:
+    host = address.peer_id()
+    if host is None:
+        raise InvalidAddressError("invalid p2p multiaddr: it must name the host with /p2p/<peer ID>")
+    return host
+
+
+def _find_record(reader: Reader, thread_number: int, record: bytes) -> RecordRow | None:
+    place = record_rows.find_block(reader, record, thread_number)
+    if place is None or place.kind != BlockKind.RECORD:
+        return None
+    return record_rows.get_record(reader, thread_number, place.log_number, place.position)
