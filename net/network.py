@@ -320,6 +320,7 @@ class Network:
                 if attempt == _ATTEMPTS:
                     raise
                 attempt += 1
+                await asyncio.sleep(0)  # the overlay hears of it before the next try
             else:
                 return result
 
