@@ -63,14 +63,17 @@ METHODS = {
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in map(Method.of, service.methods)
 }
-DELETE_THREAD = "/threads.net.pb.API/DeleteThread"
-CHANGING = tuple(f"/threads.pb.API/{verb}" for verb in ("New", "Update", "Delete"))
+CHANGING = (
+    *(f"/threads.pb.API/{verb}" for verb in ("New", "Update", "Delete")),
+    "/threads.net.pb.API/DeleteThread",
+)
 THREADS_DB = sorted(name for name in METHODS if name.startswith("/threads.pb.API/"))
 FEEDS = {"/threads.pb.API/Listen", "/threads.net.pb.API/Subscribe"}
 PEERS = {f"/threads.net.pb.API/{name}" for name in ("AddThread", "AddReplicator")}
 """What needs another host is UNAVAILABLE."""
 TRANSACTIONS = {"/threads.pb.API/ReadTransaction", "/threads.pb.API/WriteTransaction"}
-OTHERS = sorted(set(METHODS) - set(THREADS_DB) - {"/grpc.health.v1.Health/Watch"})
+NETWORK = sorted(name for name in METHODS if name.startswith("/threads.net.pb.API/"))
+OTHERS = sorted(set(METHODS) - set(THREADS_DB) - set(NETWORK) - {"/grpc.health.v1.Health/Watch"})
 
 
 class Lair:
@@ -99,7 +102,7 @@ class Lair:
             time.sleep(0.02)
 
     def furnish(self, door):
-        """See to it that a database of the caller with a collection and an instance is there."""
+        """See to it that a database of the caller with a collection and an instance is there, and a plain thread."""
         thread = THREADS[door]
         metadata = self.caller(door)
         config = threads_pb2.CollectionConfig(
@@ -114,6 +117,9 @@ class Lair:
             ("Save", threads_pb2.SaveRequest(dbID=thread, collectionName="people", instances=[b'{"_id":"kept"}'])),
         ]:
             self.call(door, METHODS[f"/threads.pb.API/{rpc}"], [request.SerializeToString()], metadata)
+        keys = threadsnet_pb2.Keys(threadKey=KEY)
+        plain = threadsnet_pb2.CreateThreadRequest(threadID=PLAIN[door], keys=keys).SerializeToString()
+        self.call(door, METHODS["/threads.net.pb.API/CreateThread"], [plain], metadata)
         self.settle()
 
     def caller(self, door):
@@ -388,9 +394,23 @@ def check(lair, door, method, bodies, metadata):
         assert lair.rows() == before
     elif method.full_name.startswith(CHANGING):
         lair.furnish(door)
-    elif method.full_name == DELETE_THREAD:
-        lair.settle()
     assert lair.serving(door)
+
+
+@pytest.mark.parametrize("door", ["threads", "hub"])
+@pytest.mark.parametrize("name", NETWORK)
+def test_threads(lair, door, name):
+    method = METHODS[name]
+
+    @settings(max_examples=10 if name in FEEDS else 40, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        bodies=requests_of(method, door),
+        metadata=callers_of(door, lair),
+    )
+    def whatever_comes(bodies, metadata):
+        check(lair, door, method, bodies, metadata)
+
+    whatever_comes()
 
 
 @pytest.mark.parametrize("door", ["threads", "hub"])

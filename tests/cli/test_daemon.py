@@ -233,6 +233,19 @@ async def test_calls_in_flight_finish(start_daemon: Start) -> None:
         assert time.monotonic() - began < 5
 
 
+async def test_subscriptions_end_well_when_the_daemon_drains(start_daemon: Start) -> None:
+    """A Go client that follows records ends its whole program on any other status than OK."""
+    daemon = start_daemon()
+    async with grpc.aio.insecure_channel(daemon.threads_api) as channel:
+        following = channel.unary_stream("/threads.net.pb.API/Subscribe")(b"")
+        await following.initial_metadata()
+        began = time.monotonic()
+        await asyncio.to_thread(daemon.stop)
+        assert await following.read() is grpc.aio.EOF
+        assert await following.code() is grpc.StatusCode.OK
+        assert time.monotonic() - began < 3
+
+
 async def test_calls_that_do_not_end_are_ended(start_daemon: Start) -> None:
     daemon = start_daemon()
     async with grpc.aio.insecure_channel(daemon.threads_api) as channel:

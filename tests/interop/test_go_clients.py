@@ -62,6 +62,12 @@ def test_a_user_of_a_threads_daemon(go_programs, start_daemon, subtests):
     daemon.stop()
 
 
+def test_a_user_of_the_network_api(go_programs, start_daemon, subtests):
+    daemon = start_daemon()
+    report(subtests, run(go_programs / "netuser", "-threads", daemon.threads_api), 90)
+    daemon.stop()
+
+
 def test_both_users_of_one_daemon_after_a_restart(go_programs, start_daemon):
     daemon = start_daemon()
     key = key_flags(daemon, "user", "user")
@@ -76,6 +82,11 @@ def test_both_users_of_one_daemon_after_a_restart(go_programs, start_daemon):
 def test_the_reference_passes_what_is_no_departure(go_programs, start_godaemon, subtests):
     daemon = start_godaemon()
     report(subtests, run(go_programs / "threaduser", "-reference", "-threads", daemon.threads_api), 190)
+
+
+def test_the_reference_passes_what_is_no_departure_of_the_network_api(go_programs, start_godaemon, subtests):
+    daemon = start_godaemon()
+    report(subtests, run(go_programs / "netuser", "-reference", "-threads", daemon.threads_api), 80)
 
 
 def test_the_benchmark_runs(go_programs, start_daemon, start_godaemon):
