@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from net.patches import encode_body
-from net.threads import ThreadInfo, Threads
+from net.threads import AppendedRecord, ThreadInfo, Threads
 from store import databases as database_rows
 from store import documents as document_rows
 from store.databases import ProgressRow
@@ -103,7 +103,7 @@ class Sequencer:
         record = self._threads.append(self.reader, transaction, self._thread.id, built.judge.identity, body)
         self._stage(transaction, built.changes, record.log_number, record.position)
         committed = self.reader.submit(transaction)
-        committed.add_done_callback(lambda done: self._observe(done, built.changes))
+        committed.add_done_callback(lambda done: self._observe(done, record, built.changes))
         self._last = committed
         return committed
 
@@ -122,6 +122,7 @@ class Sequencer:
             document_rows.put_change(transaction, thread, sequence, row)
         database_rows.put_progress(transaction, thread, progress, ProgressRow(sequence, self._timestamps.last))
 
-    def _observe(self, done: "asyncio.Future[None]", changes: Sequence[Change]) -> None:
+    def _observe(self, done: "asyncio.Future[None]", record: AppendedRecord, changes: Sequence[Change]) -> None:
         if not done.cancelled() and done.exception() is None:
+            self._threads.feed.tell(record)
             self._observer(changes)
