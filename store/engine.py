@@ -63,6 +63,10 @@ class Transaction:
 class Engine(Reader, Protocol):
     """A store. Reads outside of a snapshot see the latest commit; all methods are called on the event loop's thread."""
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether it still takes writes; once the disk has failed it does not, until it is opened anew."""
+
     def snapshot(self) -> Snapshot:
         """The state as of the latest commit, kept until it is closed."""
 

@@ -34,6 +34,11 @@ class FaultyEngine:
     engine: Engine
     faults: deque[Fault] = field(default_factory=deque)
 
+    @property
+    def is_sound(self) -> bool:
+        """See `Engine`."""
+        return self.engine.is_sound
+
     def get(self, key: bytes) -> bytes | None:
         """See `Reader`."""
         return self.engine.get(key)

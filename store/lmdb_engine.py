@@ -18,6 +18,7 @@ import lmdb
 
 from store.engine import Snapshot, Transaction
 from store.errors import ConflictError, StoreError, StoreFullError
+from store.keys import MAX_KEY_BYTES
 
 T = TypeVar("T")
 
@@ -56,16 +57,15 @@ class _LmdbSnapshot:
         """See `Reader`."""
         with self._transaction.cursor() as cursor:
             if not reverse:
-                if cursor.set_range(start):
-                    for key, value in cursor:
-                        if key >= stop:
-                            return
-                        yield key, value
-            elif (cursor.set_range(stop) and cursor.prev()) or (not cursor.key() and cursor.last()):
-                for key, value in cursor.iterprev():
-                    if key < start:
-                        return
-                    yield key, value
+                coming = iter(cursor) if cursor.set_range(start) else iter(())
+            elif cursor.prev() if cursor.set_range(stop) else cursor.last():
+                coming = cursor.iterprev()
+            else:
+                coming = iter(())
+            for key, value in coming:
+                if key < start or key >= stop:
+                    return
+                yield key, value
 
     def close(self) -> None:
         """See `Snapshot`."""
@@ -106,6 +106,11 @@ class LmdbEngine:
         self.transactions = 0
         self._writer = threading.Thread(target=self._write, name="store-writer", daemon=True)
         self._writer.start()
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the disk has done all that it was asked to; a full one counts as sound."""
+        return self._broken is None
 
     def get(self, key: bytes) -> bytes | None:
         """See `Reader`."""
@@ -160,6 +165,13 @@ class LmdbEngine:
             await asyncio.to_thread(self._writer.join)
             self._environment.close()
 
+    def close_now(self) -> None:
+        """Let the files go before there is a loop; for an opening that ends in a refusal."""
+        self._closed = True
+        self._jobs.put(None)
+        self._writer.join()
+        self._environment.close()
+
     def _write(self) -> None:
         """The writer thread: batches until the end of the queue."""
         ended = False
@@ -186,19 +198,18 @@ class LmdbEngine:
         try:
             with self._environment.begin(write=True) as written:
                 for job in batch:
-                    if all(written.get(key) == value for key, value in job.transaction.requirements.items()):
+                    refusal = _refusal(written, job.transaction)
+                    if refusal is None:
                         _apply(written, job.transaction.puts.items())
-                        outcomes.append((job, None))
-                    else:
-                        outcomes.append((job, ConflictError()))
-        except lmdb.Error as error:
+                    outcomes.append((job, refusal))
+        except Exception as error:  # noqa: BLE001  # whatever it is, callers must hear of it and nothing was written
             failure = self._failure(error)
             return [(job, failure) for job in batch]
         self.batches += 1
         self.transactions += len(batch)
         return outcomes
 
-    def _failure(self, error: lmdb.Error) -> StoreError:
+    def _failure(self, error: Exception) -> StoreError:
         """What a failed batch means.
 
         On a full disk or map nothing was written and the next batch may work. Anything else is a disk that cannot be
@@ -222,6 +233,15 @@ def _settle(outcomes: Iterable[tuple[_Job, StoreError | None]]) -> None:
             job.future.set_result(None)
         else:
             job.future.set_exception(error)
+
+
+def _refusal(written: lmdb.Transaction, transaction: Transaction) -> StoreError | None:
+    """Why a transaction cannot be written, or None; so that it is known before anything of it is."""
+    if any(not 0 < len(key) <= MAX_KEY_BYTES for key in transaction.puts):
+        return StoreError(f"a key is empty or longer than {MAX_KEY_BYTES} bytes")
+    if any(written.get(key) != value for key, value in transaction.requirements.items()):
+        return ConflictError()
+    return None
 
 
 def _apply(written: lmdb.Transaction, puts: Iterable[tuple[bytes, bytes | None]]) -> None:

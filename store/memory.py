@@ -59,6 +59,11 @@ class MemoryEngine:
     _state: _State = field(default_factory=_State)
     _closed: bool = False
 
+    @property
+    def is_sound(self) -> bool:
+        """See `Engine`."""
+        return True
+
     def get(self, key: bytes) -> bytes | None:
         """See `Reader`."""
         return self._state.get(key)

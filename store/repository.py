@@ -66,12 +66,21 @@ def open_repository(
     except OSError as error:
         raise StoreError(f"cannot use the repository {folder}: {error.strerror}") from error
     try:
-        engine = LmdbEngine(store, reserved_bytes=reserved_bytes)
-        _check_format(engine, folder)
+        engine = _open_engine(folder, store, reserved_bytes)
     except BaseException:
         os.close(lock)
         raise
     return Repository(folder, wrap(engine), lock)
+
+
+def _open_engine(folder: Path, store: Path, reserved_bytes: int) -> LmdbEngine:
+    engine = LmdbEngine(store, reserved_bytes=reserved_bytes)
+    try:
+        _check_format(engine, folder)
+    except BaseException:
+        engine.close_now()
+        raise
+    return engine
 
 
 def _make_folder(folder: Path) -> None:

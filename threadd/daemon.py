@@ -73,7 +73,7 @@ class _Doors:
     """
 
     def __init__(self, settings: Settings, rooms: Rooms) -> None:
-        self._health = Health()
+        self._health = Health(lambda: rooms.engine.is_sound)
         self._doors: list[GrpcDoor] = []
         self._settings = settings
         self._rooms = rooms
