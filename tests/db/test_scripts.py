@@ -44,7 +44,12 @@ async def test_anything_else_refuses_and_a_string_is_the_reason(runner, body, te
 async def test_a_validator_sees_writer_event_and_instance(runner):
     body = "return writer === 'bob' && event.patch.type === 'save' && instance.n === 1"
     await runner.validate(body, "bob", EVENT, b'{"n":1}')
-    await runner.validate("return instance === null", "bob", EVENT, None)
+
+
+async def test_an_instance_that_is_not_there_is_undefined_as_for_the_reference(runner):
+    body = "return [typeof instance, instance === undefined, instance === null, arguments.length].join(' ')"
+    with pytest.raises(WriteDeniedError, match=": undefined true false 3"):
+        await runner.validate(body, "bob", EVENT, None)
 
 
 async def test_a_filter_changes_or_hides_what_a_reader_sees(runner):

@@ -22,8 +22,9 @@ _LENGTH = struct.Struct(">I")
 _CALL = """
 (function (body, names, values) {
     "use strict";
-    const values_ = JSON.parse(values);
-    const result = Function.apply(null, names.split(",").concat([body])).apply(undefined, values_);
+    const names_ = names.split(","), values_ = JSON.parse(values);
+    values_.length = names_.length;
+    const result = Function.apply(null, names_.concat([body])).apply(undefined, values_);
     return result === undefined ? "null" : JSON.stringify(result);
 })
 """
@@ -35,7 +36,7 @@ class Request(msgspec.Struct, array_like=True):
     Args:
         body: The body of a JavaScript function.
         names: The names of its arguments, joined by commas.
-        values: Their values: the JSON text of an array.
+        values: Their values: the JSON text of an array. Those that it lacks at its end are undefined.
         only_compile: Whether the body is only to be read, not called.
     """
 

@@ -61,13 +61,13 @@ class ScriptRunner:
             body: Its body.
             writer: Text of the writer's public key.
             event: JSON text of the event.
-            instance: JSON text of the instance before the event, or None.
+            instance: JSON text of the instance before the event, or None: then it is undefined for the validator.
 
         Raises:
             WriteDeniedError: It did not return true; a string that it returns is the reason.
             ScriptError: It failed or took too long.
         """
-        values = f"[{json.dumps(writer)},{event.decode()},{(instance or b'null').decode()}]"
+        values = f"[{json.dumps(writer)},{event.decode()}{'' if instance is None else ',' + instance.decode()}]"
         try:
             result = await self._call(Request(body, _VALIDATOR_ARGUMENTS, values))
         except ScriptError as error:
