@@ -1,6 +1,7 @@
 """The gRPC door with real gRPC clients."""
 
 import asyncio
+from contextlib import nullcontext
 
 import grpc
 import pytest
@@ -14,6 +15,8 @@ class Echo:
     def __init__(self):
         self.cancelled = asyncio.Event()
         self.started = asyncio.Event()
+        self.ended = 0
+        self.limit = nullcontext()
 
     async def echo(self, call, request):
         self.started.set()
@@ -46,8 +49,12 @@ class Echo:
             raise
 
     async def echo_all(self, call, requests):
-        async for request in requests:
-            yield request
+        async with self.limit:
+            async for request in requests:
+                yield request
+                while request.text.startswith("flood"):
+                    yield request
+            self.ended += 1
 
 
 @pytest.fixture
@@ -102,6 +109,35 @@ async def test_headers_can_go_first_and_a_cancelled_stream_ends(channel, text_me
     stream.cancel()
     async with asyncio.timeout(10):
         await echo.cancelled.wait()
+
+
+async def test_a_stream_that_is_broken_off_has_no_end(channel, text_message, echo):
+    body = text_message(text="x").SerializeToString()
+    for how in range(300):
+        stream = channel.stream_stream("/tests.echo.API/EchoAll")(timeout=0.05 if how % 10 == 0 else 10)
+        await stream.write(body)
+        assert await stream.read() == body
+        if how % 10 == 0:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await stream.read()
+        elif how % 10 == 1:
+            await stream.done_writing()
+            assert await stream.read() is grpc.aio.EOF
+        else:
+            stream.cancel()
+    await asyncio.sleep(0.1)
+    assert echo.ended == 30
+
+
+async def test_a_time_limit_ends_a_stream_whose_client_takes_nothing(channel, text_message, echo):
+    echo.limit = asyncio.timeout(0.5)
+    stream = channel.stream_stream("/tests.echo.API/EchoAll")(timeout=20)
+    await stream.write(text_message(text="flood" * 10_000).SerializeToString())
+    await asyncio.sleep(1)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        while True:
+            await stream.read()
+    assert caught.value.code() is grpc.StatusCode.ABORTED
 
 
 @pytest.mark.parametrize(

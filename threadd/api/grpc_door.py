@@ -1,6 +1,7 @@
 """A door that speaks gRPC over HTTP/2: the adapter between grpc.aio and the dispatcher."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, ClassVar, Final, TypeAlias
 
@@ -15,6 +16,8 @@ _RpcHandler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 
 _SLACK: Final = 2
 """How many times the dispatcher's limit a message may have before grpc itself refuses it, in words of its own."""
+
+_NOT_TAKEN: Final = "the call reached its time limit while its replies were not taken"
 
 _GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -130,16 +133,33 @@ class _Handlers(grpc.GenericRpcHandler):
         async def handle(bodies: AsyncIterator[bytes], context: _Context) -> None:
             call = Call(name, context.invocation_metadata() or (), context)
             try:
-                async with aclosing(invoke(call, bodies)) as replies:
+                async with aclosing(invoke(call, _until_half_close(bodies, context))) as replies:
                     async for reply in replies:
                         await context.write(reply)
             except CallError as error:
                 failure = error
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # It was a time limit of the servicer, and closing has undone it: the client takes no replies.
+                failure = CallError(StatusCode.ABORTED, _NOT_TAKEN)
             else:
                 return
             await _abort(context, failure)
 
         return grpc.stream_stream_rpc_method_handler(handle)
+
+
+async def _until_half_close(bodies: AsyncIterator[bytes], context: _Context) -> AsyncGenerator[bytes, None]:
+    """The requests of a stream until its client ends its half.
+
+    That a client broke the call off, or vanished, looks the same to grpc.aio at first, and would commit half of a
+    transaction. One more read then comes back after the task was cancelled; after a real end it comes back at once.
+    """
+    async for body in bodies:
+        yield body
+    await context.read()
 
 
 async def _abort(context: _Context, error: CallError) -> None:
