@@ -93,6 +93,8 @@ class Database:
         self.name = name
         self._closed = False
         self._listeners = Listeners()
+        self._transactions: dict[asyncio.Timeout, str] = {}
+        self._ending: set[str] = set()
         self._sequencer = Sequencer(
             services.engine,
             services.threads,
@@ -176,17 +178,22 @@ class Database:
         Raises:
             CollectionNotFoundError: There is none of that name.
         """
-        async with self._turn():
-            row = self._rows.get(name)
-            if row is None:
-                raise CollectionNotFoundError
-            transaction = Transaction()
-            database_rows.delete_collection(transaction, self._thread.number, name)
-            deletions.mark(transaction, Deletion(self._thread.number, row.number))
-            await self._sequencer.reader.submit(transaction)
-            del self._rows[name]
-            self._compiled.pop(name, None)
-            self._listeners.end_of_collection(name, CollectionNotFoundError())
+        self._ending.add(name)
+        self._end_transactions(name)
+        try:
+            async with self._turn():
+                row = self._rows.get(name)
+                if row is None:
+                    raise CollectionNotFoundError
+                transaction = Transaction()
+                database_rows.delete_collection(transaction, self._thread.number, name)
+                deletions.mark(transaction, Deletion(self._thread.number, row.number))
+                await self._sequencer.reader.submit(transaction)
+                del self._rows[name]
+                self._compiled.pop(name, None)
+                self._listeners.end_of_collection(name, CollectionNotFoundError())
+        finally:
+            self._ending.discard(name)
         self._services.sweeper.wake()
 
     async def create(self, collection: str, instances: Sequence[bytes], writer: PublicKey) -> list[str]:
@@ -294,7 +301,7 @@ class Database:
         """
         found = self._collection(collection)
         with self._services.engine.snapshot() as snapshot:
-            async with self._limited():
+            async with self._held_open(collection):
                 yield ReadTransaction(found, self._view(snapshot, reader))
 
     @asynccontextmanager
@@ -320,7 +327,7 @@ class Database:
             with self._services.engine.snapshot() as snapshot:
                 reads = ReadTransaction(found, self._view(snapshot, writer))
                 transaction = ClientTransaction(reads, operations)
-                async with self._limited():
+                async with self._held_open(collection):
                     yield transaction
             transaction.check_not_discarded()
             committed = await self._sequencer.enqueue(operations)
@@ -351,10 +358,17 @@ class Database:
         self._listeners.end_all(error)
 
     async def close(self) -> None:
-        """Take no more calls, once what is under way is enqueued; a database that is deleted ends so too."""
+        """Take no more calls, end what clients hold open, and wait until what is under way is enqueued."""
+        self._closed = True
+        self._end_transactions()
         async with self._sequencer.turn():
-            self._closed = True
             self._listeners.end_all(DatabaseNotFoundError())
+
+    def _end_transactions(self, collection: str | None = None) -> None:
+        """End the transactions that clients hold open, all or those of a collection."""
+        for scope, name in self._transactions.items():
+            if collection in {None, name}:
+                scope.reschedule(asyncio.get_running_loop().time())
 
     def _collection(self, name: str) -> Collection:
         """A collection, compiled when it is first used."""
@@ -370,17 +384,24 @@ class Database:
         return View(state, self._thread.number, self._judge(identity))
 
     @asynccontextmanager
-    async def _limited(self) -> AsyncGenerator[None, None]:
-        """What a client may hold open for a limited time only, however busy it is."""
+    async def _held_open(self, collection: str) -> AsyncGenerator[None, None]:
+        """What a client may hold open for a limited time, and only for as long as there is the collection."""
         seconds = self._services.transaction_seconds
         scope = asyncio.timeout(seconds)
+        self._transactions[scope] = collection
         try:
             async with scope:
                 yield
         except TimeoutError as error:
-            if scope.expired():
-                raise TransactionTooOldError(seconds) from error
-            raise
+            if not scope.expired():
+                raise
+            if self._closed:
+                raise DatabaseNotFoundError from error
+            if collection in self._ending:
+                raise CollectionNotFoundError from error
+            raise TransactionTooOldError(seconds) from error
+        finally:
+            del self._transactions[scope]
 
     def _judge(self, identity: PublicKey) -> Judge:
         return Judge(self._services.scripts, identity)

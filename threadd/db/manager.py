@@ -150,13 +150,16 @@ class Manager:
         """
         database = self.get(thread_id)
         await database.close()
-        if self._find(thread_id) is not database:
-            raise DatabaseNotFoundError
-        transaction = Transaction()
-        number = self._threads.delete(self._engine, transaction, thread_id)
-        database_rows.delete_database(transaction, number)
-        await asyncio.shield(self._engine.commit(transaction))
-        self._open.pop(thread_id, None)
+        try:
+            if self._find(thread_id) is not database:
+                raise DatabaseNotFoundError
+            transaction = Transaction()
+            number = self._threads.delete(self._engine, transaction, thread_id)
+            database_rows.delete_database(transaction, number)
+            await asyncio.shield(self._engine.commit(transaction))
+        finally:
+            if self._open.get(thread_id) is database:
+                del self._open[thread_id]  # where the disk refused, the next call opens it anew
         self._sweeper.wake()
 
     def end_listeners(self) -> None:
