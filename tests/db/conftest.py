@@ -15,11 +15,11 @@ HOST = PrivateKey.random(os.urandom)
 
 
 class Rooms:
-    def __init__(self, folder, wrap=lambda engine: engine):
+    def __init__(self, folder, wrap=lambda engine: engine, **options):
         self.repository = open_repository(folder, wrap=wrap)
         self.engine = self.repository.engine
         self.threads = Threads(self.engine, HOST, os.urandom, time.time_ns)
-        self.manager = Manager(self.engine, self.threads, time.time_ns)
+        self.manager = Manager(self.engine, self.threads, time.time_ns, **options)
         self.host = HOST.public
 
     async def close(self):

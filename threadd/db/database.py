@@ -72,7 +72,7 @@ class Services:
     instance_ids: InstanceIDs
     sweeper: Sweeper
     scripts: ScriptRunner
-    transaction_seconds: float = TRANSACTION_SECONDS
+    transaction_seconds: float
 
 
 T = TypeVar("T")
@@ -367,7 +367,7 @@ class Database:
     def _end_transactions(self, collection: str | None = None) -> None:
         """End the transactions that clients hold open, all or those of a collection."""
         for scope, name in self._transactions.items():
-            if collection in {None, name}:
+            if collection in {None, name} and not scope.expired():
                 scope.reschedule(asyncio.get_running_loop().time())
 
     def _collection(self, name: str) -> Collection:
@@ -386,6 +386,7 @@ class Database:
     @asynccontextmanager
     async def _held_open(self, collection: str) -> AsyncGenerator[None, None]:
         """What a client may hold open for a limited time, and only for as long as there is the collection."""
+        self._check_not_ending(collection)
         seconds = self._services.transaction_seconds
         scope = asyncio.timeout(seconds)
         self._transactions[scope] = collection
@@ -395,13 +396,16 @@ class Database:
         except TimeoutError as error:
             if not scope.expired():
                 raise
-            if self._closed:
-                raise DatabaseNotFoundError from error
-            if collection in self._ending:
-                raise CollectionNotFoundError from error
+            self._check_not_ending(collection)
             raise TransactionTooOldError(seconds) from error
         finally:
             del self._transactions[scope]
+
+    def _check_not_ending(self, collection: str) -> None:
+        if self._closed:
+            raise DatabaseNotFoundError
+        if collection in self._ending or collection not in self._rows:
+            raise CollectionNotFoundError
 
     def _judge(self, identity: PublicKey) -> Judge:
         return Judge(self._services.scripts, identity)

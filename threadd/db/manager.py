@@ -13,7 +13,7 @@ from store import databases as database_rows
 from store.databases import DatabaseRow
 from store.engine import Engine, Transaction
 from threadd.db.collections import CollectionConfig, check_name, compile_schema, new_row
-from threadd.db.database import Database, Services
+from threadd.db.database import TRANSACTION_SECONDS, Database, Services
 from threadd.db.errors import (
     CollectionExistsError,
     DatabaseExistsError,
@@ -37,6 +37,7 @@ class Manager:
         threads: The threads that databases live in.
         clock: The time, in ns since 1970.
         randomness: Gives so many unpredictable bytes.
+        transaction_seconds: How long a client may hold a transaction open.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class Manager:
         threads: Threads,
         clock: Callable[[], int],
         randomness: Randomness = os.urandom,
+        *,
+        transaction_seconds: float = TRANSACTION_SECONDS,
     ) -> None:
         self._engine = engine
         self._threads = threads
@@ -57,6 +60,7 @@ class Manager:
             InstanceIDs(clock, randomness),
             self._sweeper,
             ScriptRunner(),
+            transaction_seconds,
         )
         self._open: dict[ThreadID, Database] = {}
         self._making: set[ThreadID] = set()
