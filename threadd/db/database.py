@@ -357,12 +357,14 @@ class Database:
         """End all listeners, once what waits for them is delivered."""
         self._listeners.end_all(error)
 
-    async def close(self) -> None:
-        """Take no more calls, end what clients hold open, and wait until what is under way is enqueued."""
+    @asynccontextmanager
+    async def closed(self) -> AsyncGenerator[None, None]:
+        """Take no more calls and end what clients hold open; the body runs once what is under way is enqueued."""
         self._closed = True
         self._end_transactions()
         async with self._sequencer.turn():
             self._listeners.end_all(DatabaseNotFoundError())
+            yield
 
     def _end_transactions(self, collection: str | None = None) -> None:
         """End the transactions that clients hold open, all or those of a collection."""

@@ -153,17 +153,22 @@ class Manager:
             DatabaseNotFoundError, ThreadNotFoundError: As `get`.
         """
         database = self.get(thread_id)
-        await database.close()
+        committed: asyncio.Future[None] | None = None
         try:
-            if self._find(thread_id) is not database:
-                raise DatabaseNotFoundError
-            transaction = Transaction()
-            number = self._threads.delete(self._engine, transaction, thread_id)
-            database_rows.delete_database(transaction, number)
-            await asyncio.shield(self._engine.commit(transaction))
+            async with database.closed():
+                if self._find(thread_id) is not database:
+                    raise DatabaseNotFoundError
+                transaction = Transaction()
+                number = self._threads.delete(self._engine, transaction, thread_id)
+                database_rows.delete_database(transaction, number)
+                committed = self._engine.commit(transaction)
+                await asyncio.shield(committed)
         finally:
-            if self._open.get(thread_id) is database:
-                del self._open[thread_id]  # where the disk refused, the next call opens it anew
+            # Where the disk refused, or the caller gave up, the next call opens it anew.
+            if committed is None or committed.done():
+                self._forget(database)
+            else:
+                committed.add_done_callback(lambda _: self._forget(database))
         self._sweeper.wake()
 
     def end_listeners(self) -> None:
@@ -174,9 +179,14 @@ class Manager:
     async def close(self) -> None:
         """Close all databases; calls under way are finished."""
         for database in list(self._open.values()):
-            await database.close()
+            async with database.closed():
+                pass
         await self._sweeper.close()
         await self._services.scripts.close()
+
+    def _forget(self, database: Database) -> None:
+        if self._open.get(database.thread_id) is database:
+            del self._open[database.thread_id]
 
     def _find(self, thread_id: ThreadID) -> Database | None:
         database = self._open.get(thread_id)
