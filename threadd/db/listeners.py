@@ -13,6 +13,9 @@ from threadd.db.transactions import Change
 MAX_QUEUED = 8_192
 """How many changes wait for a listener before it is too slow."""
 
+MAX_QUEUED_BYTES = 64 * 2**20
+"""How many bytes of instances may wait for it; a single change may be larger."""
+
 
 @dataclass(frozen=True, slots=True)
 class ListenFilter:
@@ -67,6 +70,7 @@ class Listener:
     filters: Sequence[ListenFilter]
     judge: Judge
     _queue: deque[Change] = field(default_factory=deque)
+    _bytes: int = 0
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _end: Exception | None = None
 
@@ -74,10 +78,11 @@ class Listener:
         """Take a change, unless it is not wanted or the listener has ended."""
         if self._end is not None or (self.filters and not any(wanted.accepts(change) for wanted in self.filters)):
             return
-        if len(self._queue) >= MAX_QUEUED:
+        if len(self._queue) >= MAX_QUEUED or self._bytes >= MAX_QUEUED_BYTES:
             self.end(ListenerTooSlowError())
         else:
             self._queue.append(change)
+            self._bytes += _size(change)
             self._news.set()
 
     def end(self, error: Exception) -> None:
@@ -99,7 +104,9 @@ class Listener:
         """
         while True:
             while self._queue:
-                event = await self._event(self._queue.popleft())
+                change = self._queue.popleft()
+                self._bytes -= _size(change)
+                event = await self._event(change)
                 if event is not None:
                     yield event
             if self._end is not None:
@@ -114,6 +121,11 @@ class Listener:
             return None
         patch = change.patch
         return Event(patch.collection, patch.instance_id, patch.type, None if change.after is None else shown)
+
+
+def _size(change: Change) -> int:
+    """What a change holds in memory, roughly, in bytes."""
+    return sum(len(text) for text in (change.before, change.after, change.patch.json) if text is not None)
 
 
 @dataclass(slots=True)
