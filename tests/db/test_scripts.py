@@ -1,13 +1,14 @@
 """Clients' JavaScript in its own process."""
 
 import asyncio
-import os
-import signal
+import shutil
+import sys
 import time
 
 import pytest
 
-from threadd.db.errors import InvalidScriptError, ScriptError, WriteDeniedError
+from threadd.db import scripts
+from threadd.db.errors import InvalidScriptError, ScriptEngineError, ScriptError, WriteDeniedError
 from threadd.db.scripts import ScriptRunner
 
 EVENT = b'{"patch":{"type":"save"}}'
@@ -61,6 +62,12 @@ async def test_a_filter_changes_or_hides_what_a_reader_sees(runner):
 async def test_numbers_that_a_filter_leaves_alone_stay_as_they_were_written(runner):
     text = b'{"a":1e3,"b":9007199254740993,"c":[1.0,{"d":-0}],"e":123456789012345678901234567890}'
     assert await runner.filter("instance.x = 2; return instance", "r", text) == text[:-1] + b',"x":2}'
+
+
+async def test_a_reader_without_a_name_is_undefined_as_for_the_reference(runner):
+    body = "instance.kind = typeof reader + arguments.length; return instance"
+    assert await runner.filter(body, None, b"{}") == b'{"kind":"undefined2"}'
+    assert await runner.filter(body, "r", b"{}") == b'{"kind":"string2"}'
 
 
 @pytest.mark.parametrize("value", ["return 5", "return 'x'", "return [1]", "return true", "return undefined"])
@@ -132,14 +139,40 @@ async def test_calls_of_many_callers_do_not_mix(runner):
     await asyncio.gather(*(one(number) for number in range(50)))
 
 
-async def test_an_engine_that_dies_fails_its_call_and_is_replaced(runner):
+async def test_an_engine_that_died_while_it_was_idle_is_replaced(runner):
     await runner.validate("return true", "w", EVENT, None)
     (worker,) = runner._idle
-    os.kill(worker.process.pid, signal.SIGKILL)
-    await worker.process.wait()
-    with pytest.raises(ScriptError, match="ended its engine"):
-        await runner.validate("return true", "w", EVENT, None)
+    worker.process.kill()
+    worker.process.wait()
     await runner.validate("return true", "w", EVENT, None)
+    assert runner._idle != [worker]
+
+
+async def test_a_script_that_ends_its_engine_fails_its_call(runner, monkeypatch):
+    call = scripts._Worker.call
+
+    async def die(worker, request):
+        if not request.only_compile:
+            worker.process.kill()
+        return await call(worker, request)
+
+    monkeypatch.setattr(scripts._Worker, "call", die)
+    for _ in range(2):
+        with pytest.raises(ScriptError, match="ended its engine"):
+            await runner.validate("return true", "w", EVENT, None)
+    monkeypatch.undo()
+    await runner.validate("return true", "w", EVENT, None)
+
+
+async def test_an_engine_that_does_not_start_is_told_as_such(runner, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    with pytest.raises(ScriptEngineError):
+        await runner.validate("return true", "w", EVENT, None)
+    with pytest.raises(ScriptEngineError):
+        await runner.check("return true", validator=True)
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(ScriptEngineError):
+        await runner.validate("return true", "w", EVENT, None)
 
 
 async def test_a_call_that_is_cancelled_leaves_no_worker_behind(runner):

@@ -410,7 +410,7 @@ class Database:
             raise CollectionNotFoundError
 
     def _judge(self, identity: PublicKey) -> Judge:
-        return Judge(self._services.scripts, identity)
+        return Judge(self._services.scripts, identity, self._services.threads.host)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncGenerator[None, None]:

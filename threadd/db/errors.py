@@ -72,6 +72,13 @@ class ScriptError(ThreaddError):
     """A validator or a filter failed, took too long or used too much memory; whatever it was asked for is refused."""
 
 
+class ScriptEngineError(ThreaddError):
+    """No process for scripts can be started; whatever it was needed for is refused."""
+
+    code = StatusCode.UNAVAILABLE
+    default_text = "the script engine does not start: try again"
+
+
 class WriteDeniedError(ThreaddError):
     """The collection's write validator does not accept a write."""
 

@@ -19,10 +19,12 @@ class Judge:
     Args:
         scripts: Runs them.
         identity: Whoever reads or writes.
+        host: The host itself. It acts for callers without a token, who have no name for a filter.
     """
 
     scripts: ScriptRunner
     identity: PublicKey
+    host: PublicKey
 
     async def check_write(self, collection: Collection, patch: Patch, before: bytes | None) -> None:
         """Ask the write validator, if there is one.
@@ -58,7 +60,8 @@ class Judge:
         """
         if not collection.config.read_filter:
             return text
-        return await self.scripts.filter(collection.config.read_filter, self.identity.text, text)
+        reader = None if self.identity == self.host else self.identity.text
+        return await self.scripts.filter(collection.config.read_filter, reader, text)
 
     def filter_of(self, collection: Collection) -> Callable[[bytes], Awaitable[bytes | None]] | None:
         """What `shown` does for one collection; None where everything may be seen."""

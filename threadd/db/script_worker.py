@@ -2,10 +2,11 @@
 
 Each call gets an engine of its own, so nothing stays from call to call, and the engine has no way out: no files, no
 network, no modules. Requests and answers are framed by a 4-byte big-endian length on stdin and stdout; the parent keeps
-the time and ends this process when a call takes too long.
+the time and ends this process when a call takes too long; an alarm does so where the parent is gone.
 """
 
 import resource
+import signal
 import struct
 import sys
 from typing import BinaryIO
@@ -17,12 +18,15 @@ MEMORY_BYTES = 64 * 1024 * 1024
 STACK_BYTES = 512 * 1024
 _ADDRESS_SPACE_BYTES = 1024 * 1024 * 1024
 
+_ORPHAN_SECONDS = 30
+
 _LENGTH = struct.Struct(">I")
 
 _CALL = """
 (function (body, names, values) {
     "use strict";
     const names_ = names.split(","), values_ = JSON.parse(values);
+    values_[0] ??= undefined;
     values_.length = names_.length;
     const result = Function.apply(null, names_.concat([body])).apply(undefined, values_);
     return result === undefined ? "null" : JSON.stringify(result);
@@ -36,7 +40,8 @@ class Request(msgspec.Struct, array_like=True):
     Args:
         body: The body of a JavaScript function.
         names: The names of its arguments, joined by commas.
-        values: Their values: the JSON text of an array. Those that it lacks at its end are undefined.
+        values: Their values: the JSON text of an array. A first one of null, and those that it lacks at its end, are
+            undefined.
         only_compile: Whether the body is only to be read, not called.
     """
 
@@ -84,7 +89,9 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
     decode = msgspec.msgpack.Decoder(Request).decode
     while len(head := source.read(_LENGTH.size)) == _LENGTH.size:
         request = decode(source.read(*_LENGTH.unpack(head)))
+        signal.alarm(_ORPHAN_SECONDS)
         reply = msgspec.msgpack.encode(answer(request))
+        signal.alarm(0)
         sink.write(_LENGTH.pack(len(reply)) + reply)
         sink.flush()
 

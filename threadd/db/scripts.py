@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+import socket
 import struct
+import subprocess
 import sys
 from dataclasses import dataclass, field
 
 import msgspec
 
 from threadd.db import documents
-from threadd.db.errors import InvalidScriptError, ScriptError, WriteDeniedError
+from threadd.db.errors import InvalidScriptError, ScriptEngineError, ScriptError, WriteDeniedError
 from threadd.db.script_worker import Answer, Request
 
 CALL_SECONDS = 1.0
@@ -78,12 +80,12 @@ class ScriptRunner:
             reason = json.loads(result)
             raise WriteDeniedError(f"{WriteDeniedError.default_text}: {reason if isinstance(reason, str) else result}")
 
-    async def filter(self, body: str, reader: str, instance: bytes) -> bytes | None:
+    async def filter(self, body: str, reader: str | None, instance: bytes) -> bytes | None:
         """Ask a read filter.
 
         Args:
             body: Its body.
-            reader: Text of the reader's public key.
+            reader: Text of the reader's public key, or None: then it is undefined for the filter.
             instance: JSON text of the instance.
 
         Returns:
@@ -105,23 +107,34 @@ class ScriptRunner:
 
     async def _call(self, request: Request) -> str:
         async with self._places:
-            worker = self._idle.pop() if self._idle else await _Worker.start()
-            whole = False
             try:
-                answer = await asyncio.wait_for(worker.call(request), self.seconds)
-                whole = True
-            except TimeoutError as error:
-                raise ScriptError(f"timed out: a call may take {self.seconds:g} s") from error
-            except (OSError, EOFError) as error:
-                raise ScriptError("the script ended its engine") from error
-            finally:
-                if whole:
-                    self._idle.append(worker)
-                else:
-                    await worker.kill()
+                answer = await self._ask(self._idle.pop(), request) if self._idle else None
+            except EOFError:
+                # It may have died while it was idle, which is not the script's doing.
+                answer = None
+            if answer is None:
+                try:
+                    answer = await self._ask(await _Worker.start(), request)
+                except EOFError as error:
+                    raise ScriptError("the script ended its engine") from error
         if answer.error:
             raise ScriptError(answer.error)
         return answer.result
+
+    async def _ask(self, worker: "_Worker", request: Request) -> Answer:
+        """Let a worker answer; it is idle afterwards, or gone. EOFError where it ended by itself."""
+        whole = False
+        try:
+            answer = await asyncio.wait_for(worker.call(request), self.seconds)
+            whole = True
+        except TimeoutError as error:
+            raise ScriptError(f"timed out: a call may take {self.seconds:g} s") from error
+        finally:
+            if whole:
+                self._idle.append(worker)
+            else:
+                await worker.kill()
+        return answer
 
     async def close(self) -> None:
         """End all idle workers; busy ones end with the calls that wait for them."""
@@ -131,39 +144,56 @@ class ScriptRunner:
 
 @dataclass(slots=True)
 class _Worker:
-    process: asyncio.subprocess.Process
+    process: subprocess.Popen[bytes]
     source: asyncio.StreamReader
     sink: asyncio.StreamWriter
 
     @classmethod
     async def start(cls) -> "_Worker":
-        """Start a worker and wait until it answers, so that a first call is not charged with its start."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "threadd.db.script_worker"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        if process.stdout is None or process.stdin is None:
-            raise ScriptError("the script engine has no pipes")
-        worker = cls(process, process.stdout, process.stdin)
+        """Start a worker and wait until it answers, so that a first call is not charged with its start.
+
+        Raises:
+            ScriptEngineError: It does not start.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                # The loop's own way runs gRPC's fork handlers amid its threads; this one (vfork) runs none. A process
+                # group of its own keeps a terminal's Ctrl-C from it.
+                process = subprocess.Popen(  # noqa: ASYNC220 - takes about 1 ms
+                    [sys.executable, "-m", "threadd.db.script_worker"],
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    process_group=0,
+                )
+            source, sink = await asyncio.open_connection(sock=ours)
+        except OSError as error:
+            ours.close()
+            raise ScriptEngineError from error
+        worker = cls(process, source, sink)
         try:
             await asyncio.wait_for(worker.call(Request("", "", "[]", only_compile=True)), _START_SECONDS)
-        except (TimeoutError, OSError, EOFError) as error:
+        except (TimeoutError, EOFError) as error:
             await worker.kill()
-            raise ScriptError("the script engine does not start") from error
+            raise ScriptEngineError from error
+        except asyncio.CancelledError:
+            await worker.kill()
+            raise
         return worker
 
     async def call(self, request: Request) -> Answer:
         """One request and its answer; EOFError where the process ends instead."""
         data = msgspec.msgpack.encode(request)
-        self.sink.write(_LENGTH.pack(len(data)) + data)
-        await self.sink.drain()
-        (length,) = _LENGTH.unpack(await self.source.readexactly(_LENGTH.size))
-        return msgspec.msgpack.decode(await self.source.readexactly(length), type=Answer)
+        try:
+            self.sink.write(_LENGTH.pack(len(data)) + data)
+            await self.sink.drain()
+            (length,) = _LENGTH.unpack(await self.source.readexactly(_LENGTH.size))
+            return msgspec.msgpack.decode(await self.source.readexactly(length), type=Answer)
+        except OSError as error:
+            raise EOFError from error
 
     async def kill(self) -> None:
         """End the process, whatever it does, and wait for that."""
         self.sink.close()
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.process.wait()
+        self.process.kill()
+        await asyncio.shield(asyncio.to_thread(self.process.wait))
