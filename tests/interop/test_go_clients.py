@@ -30,10 +30,11 @@ def run(program, *arguments):
     return checks
 
 
-def report(subtests, checks, at_least):
+def report(subtests, daemon, checks, at_least):
+    said = "" if all(check.ok for check in checks) else daemon.said()
     for check in checks:
         with subtests.test(check.name):
-            assert check.ok, check.detail
+            assert check.ok, f"{check.detail}\n{said}"
     assert len(checks) >= at_least
 
 
@@ -52,19 +53,32 @@ def test_a_hub_user(go_programs, start_daemon, subtests):
         *key_flags(daemon, "account", "account"),
         *key_flags(daemon, "insecure", "user", "--insecure"),
     )
-    report(subtests, checks, 75)
+    report(subtests, daemon, checks, 75)
     daemon.stop()
 
 
 def test_a_user_of_a_threads_daemon(go_programs, start_daemon, subtests):
     daemon = start_daemon()
-    report(subtests, run(go_programs / "threaduser", "-threads", daemon.threads_api), 215)
+    report(subtests, daemon, run(go_programs / "threaduser", "-threads", daemon.threads_api), 215)
     daemon.stop()
 
 
 def test_a_user_of_the_network_api(go_programs, start_daemon, subtests):
     daemon = start_daemon()
-    report(subtests, run(go_programs / "netuser", "-threads", daemon.threads_api), 90)
+    report(subtests, daemon, run(go_programs / "netuser", "-threads", daemon.threads_api), 90)
+    daemon.stop()
+
+
+def test_a_user_of_streams_of_a_threads_daemon(go_programs, start_daemon, subtests):
+    daemon = start_daemon()
+    report(subtests, daemon, run(go_programs / "streamuser", "-threads", daemon.threads_api), 110)
+    daemon.stop()
+
+
+def test_a_user_of_streams_of_a_hub(go_programs, start_daemon, subtests):
+    daemon = start_daemon()
+    key = key_flags(daemon, "user", "user")
+    report(subtests, daemon, run(go_programs / "streamuser", "-hub", daemon.hub_api, *key), 110)
     daemon.stop()
 
 
@@ -81,12 +95,17 @@ def test_both_users_of_one_daemon_after_a_restart(go_programs, start_daemon):
 
 def test_the_reference_passes_what_is_no_departure(go_programs, start_godaemon, subtests):
     daemon = start_godaemon()
-    report(subtests, run(go_programs / "threaduser", "-reference", "-threads", daemon.threads_api), 190)
+    report(subtests, daemon, run(go_programs / "threaduser", "-reference", "-threads", daemon.threads_api), 190)
 
 
 def test_the_reference_passes_what_is_no_departure_of_the_network_api(go_programs, start_godaemon, subtests):
     daemon = start_godaemon()
-    report(subtests, run(go_programs / "netuser", "-reference", "-threads", daemon.threads_api), 80)
+    report(subtests, daemon, run(go_programs / "netuser", "-reference", "-threads", daemon.threads_api), 80)
+
+
+def test_the_reference_passes_what_is_no_departure_of_streams(go_programs, start_godaemon, subtests):
+    daemon = start_godaemon()
+    report(subtests, daemon, run(go_programs / "streamuser", "-reference", "-threads", daemon.threads_api), 60)
 
 
 def test_the_benchmark_runs(go_programs, start_daemon, start_godaemon):
