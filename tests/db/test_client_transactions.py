@@ -452,7 +452,8 @@ async def test_a_deletion_that_is_given_up_leaves_the_database(rooms):
     writing = asyncio.create_task(database.create("people", [doc(_id="x")], rooms.host))
     await asyncio.sleep(0.3)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(rooms.manager.delete_db(database.thread_id), 0.1)
+        async with asyncio.timeout(0.1):
+            await rooms.manager.delete_db(database.thread_id)
     with pytest.raises(ScriptError):
         await writing
     again = rooms.manager.get(database.thread_id)

@@ -62,7 +62,8 @@ class TokenFlow:
 
     async def _next(self, requests: AsyncIterator[Any], field: str, missing: str) -> Any:
         try:
-            request = await asyncio.wait_for(anext(requests, None), self.limit)
+            async with asyncio.timeout(self.limit):
+                request = await anext(requests, None)
         except TimeoutError as error:
             raise ChallengeDeadlineError from error
         if request is None or request.WhichOneof("payload") != field:

@@ -125,7 +125,8 @@ class ScriptRunner:
         """Let a worker answer; it is idle afterwards, or gone. EOFError where it ended by itself."""
         whole = False
         try:
-            answer = await asyncio.wait_for(worker.call(request), self.seconds)
+            async with asyncio.timeout(self.seconds):
+                answer = await worker.call(request)
             whole = True
         except TimeoutError as error:
             raise ScriptError(f"timed out: a call may take {self.seconds:g} s") from error
@@ -172,7 +173,8 @@ class _Worker:
             raise ScriptEngineError from error
         worker = cls(process, source, sink)
         try:
-            await asyncio.wait_for(worker.call(Request("", "", "[]", only_compile=True)), _START_SECONDS)
+            async with asyncio.timeout(_START_SECONDS):
+                await worker.call(Request("", "", "[]", only_compile=True))
         except (TimeoutError, EOFError) as error:
             await worker.kill()
             raise ScriptEngineError from error
