@@ -8,6 +8,7 @@ import asyncio
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,10 @@ _SMALLEST_RESERVED_BYTES = 1 << 30
 MAX_READERS = 1024
 MAX_BATCH = 1024
 """How many transactions share a sync at most; it bounds what a failing disk fails at once."""
+
+_GATHER_SECONDS = 0.0003
+"""How long a batch waits for more, once the one before had more than one transaction: callers that were answered
+together come again together. Seen: 1.1 times as many creates with 16 callers, as many with one."""
 
 
 @dataclass(slots=True)
@@ -174,10 +179,12 @@ class LmdbEngine:
 
     def _write(self) -> None:
         """The writer thread: batches until the end of the queue."""
-        ended = False
+        ended = crowded = False
         while not ended:
             batch: list[_Job] = []
             job = self._jobs.get()
+            if crowded:
+                time.sleep(_GATHER_SECONDS)
             while job is not None:
                 batch.append(job)
                 if len(batch) == MAX_BATCH:
@@ -187,6 +194,7 @@ class LmdbEngine:
                 except queue.Empty:
                     break
             ended = job is None
+            crowded = len(batch) > 1
             if batch:
                 self._report(self._commit_batch(batch))
 
