@@ -9,15 +9,32 @@ from store.engine import Reader, Transaction
 from store.values import RowCodec
 
 
+class MemberRow(msgspec.Struct, array_like=True, frozen=True):
+    """A developer in an organisation.
+
+    Args:
+        public_key: The developer's, in libp2p's protobuf form.
+        name: The developer's name.
+        role: 0 owner, 1 member.
+    """
+
+    public_key: bytes
+    name: str
+    role: int
+
+
 class AccountRow(msgspec.Struct, array_like=True, frozen=True):
     """A developer or an organisation.
 
     Args:
         public_key: libp2p's protobuf form.
         private_key: libp2p's protobuf form.
-        name: Unique; case does not count.
+        name: Unique; case does not count. That of an organisation is its slug.
         kind: 0 developer, 1 organisation.
         created: In ns since 1970.
+        email: Unique among developers, whatever the case; empty for none.
+        title: The name of an organisation as it was given.
+        members: The developers of an organisation, the oldest first.
     """
 
     public_key: bytes
@@ -25,6 +42,9 @@ class AccountRow(msgspec.Struct, array_like=True, frozen=True):
     name: str
     kind: int = 0
     created: int = 0
+    email: str = ""
+    title: str = ""
+    members: tuple[MemberRow, ...] = ()
 
 
 class ApiKeyRow(msgspec.Struct, array_like=True, frozen=True):
@@ -81,10 +101,48 @@ def find_account(reader: Reader, name: str) -> AccountRow | None:
     return None if public_key is None else get_account(reader, public_key)
 
 
+def find_account_by_email(reader: Reader, email: str) -> AccountRow | None:
+    """A developer by the address of its mail, whatever the case."""
+    public_key = reader.get(tables.account_email(email))
+    return None if public_key is None else get_account(reader, public_key)
+
+
+def list_organisations(reader: Reader, member: bytes) -> Iterator[AccountRow]:
+    """The organisations that a developer is a member of."""
+    for key, _ in reader.scan(*tables.memberships(member)):
+        row = get_account(reader, tables.organisation_of(key))
+        if row is not None:
+            yield row
+
+
 def put_account(transaction: Transaction, row: AccountRow) -> None:
-    """Keep an account."""
+    """Keep an account; the members of an organisation find it from now on."""
     transaction.put(tables.account(row.public_key), _accounts.encode(row))
     transaction.put(tables.account_name(row.name), row.public_key)
+    if row.email:
+        transaction.put(tables.account_email(row.email), row.public_key)
+    for member in row.members:
+        transaction.put(tables.membership(member.public_key, row.public_key), b"")
+
+
+def delete_membership(transaction: Transaction, member: bytes, organisation: bytes) -> None:
+    """Let a developer find an organisation no more; the organisation itself has to be kept without it."""
+    transaction.delete(tables.membership(member, organisation))
+
+
+def delete_account(transaction: Transaction, row: AccountRow) -> None:
+    """Forget an account.
+
+    Args:
+        transaction: What it is a part of.
+        row: The account as it is kept.
+    """
+    transaction.delete(tables.account(row.public_key))
+    transaction.delete(tables.account_name(row.name))
+    if row.email:
+        transaction.delete(tables.account_email(row.email))
+    for member in row.members:
+        delete_membership(transaction, member.public_key, row.public_key)
 
 
 def get_api_key(reader: Reader, key: str) -> ApiKeyRow | None:
@@ -103,6 +161,11 @@ def list_api_keys(reader: Reader, owner: bytes) -> Iterator[ApiKeyRow]:
 def put_api_key(transaction: Transaction, row: ApiKeyRow) -> None:
     """Keep an API key."""
     transaction.put(tables.api_key(row.key), _api_keys.encode(row))
+
+
+def delete_api_key(transaction: Transaction, key: str) -> None:
+    """Forget an API key."""
+    transaction.delete(tables.api_key(key))
 
 
 def get_owned_thread(reader: Reader, owner: bytes, thread_id: bytes) -> OwnedThreadRow | None:

@@ -27,17 +27,23 @@ _DOCUMENT: Final = b"\x12"
 _INDEX_ENTRY: Final = b"\x13"
 _PATCH: Final = b"\x14"
 _CHANGE: Final = b"\x15"
+_WAITING: Final = b"\x16"
 _DELETION: Final = b"\x17"
 _ACCOUNT: Final = b"\x20"
 _ACCOUNT_NAME: Final = b"\x21"
 _API_KEY: Final = b"\x22"
 _OWNED_THREAD: Final = b"\x23"
 _OWNED_NAME: Final = b"\x24"
+_ACCOUNT_EMAIL: Final = b"\x25"
+_MEMBERSHIP: Final = b"\x26"
+_SESSION: Final = b"\x27"
+_INVITATION: Final = b"\x28"
 
 _NUMBER = struct.Struct(">I")
 _TWO_NUMBERS = struct.Struct(">II")
 _THREE_NUMBERS = struct.Struct(">III")
 _POSITION = struct.Struct(">IIQ")
+_PLACE = struct.Struct(">IQ")
 _SEQUENCE = struct.Struct(">IQ")
 _PATCH_ORDER = struct.Struct(">QIQI")
 
@@ -245,6 +251,23 @@ def sequence_of(key: bytes) -> int:
     return int(sequence)
 
 
+def waiting(thread_number: int, collection: str, log_number: int, position: int) -> bytes:
+    """Key of a record that waits for a collection of that name."""
+    return waiting_for(thread_number, collection)[0] + _PLACE.pack(log_number, position)
+
+
+def waiting_for(thread_number: int, collection: str) -> Range:
+    """The records that wait for a collection, log by log."""
+    return _whole(_WAITING + _NUMBER.pack(thread_number) + terminated(collection.encode()))
+
+
+def waiting_of(key: bytes) -> tuple[int, int]:
+    """Log number and position in a key of `waiting`."""
+    _, end = unterminated(key, 5)
+    log_number, position = _PLACE.unpack_from(key, end)
+    return log_number, position
+
+
 def progress(thread_number: int) -> bytes:
     """Key of how far a database has come: beside its heads, which change with it, as if it were that of log 0."""
     return head(thread_number, 0)
@@ -270,7 +293,7 @@ def whole_thread(thread_number: int) -> tuple[Range, ...]:
     """Everything under a thread's number."""
     under_number = (
         *(_LOG, _HEAD, _IDENTITY_LOG, _RECORD, _SEGMENT),
-        *(_COLLECTION, _DOCUMENT, _INDEX_ENTRY, _PATCH, _CHANGE),
+        *(_COLLECTION, _DOCUMENT, _INDEX_ENTRY, _PATCH, _CHANGE, _WAITING),
     )
     return tuple(_whole(table + _NUMBER.pack(thread_number)) for table in under_number)
 
@@ -286,6 +309,46 @@ def account(public_key: bytes) -> bytes:
 def account_name(name: str) -> bytes:
     """Key of an account by its name; case does not count."""
     return _ACCOUNT_NAME + name.casefold().encode()
+
+
+def account_email(email: str) -> bytes:
+    """Key of an account by the address of its mail; case does not count."""
+    return _ACCOUNT_EMAIL + email.casefold().encode()
+
+
+def membership(member: bytes, organisation: bytes) -> bytes:
+    """Key of a developer's membership in an organisation, both by their public keys."""
+    return _MEMBERSHIP + terminated(member) + organisation
+
+
+def memberships(member: bytes) -> Range:
+    """The organisations that a developer is a member of."""
+    return _whole(_MEMBERSHIP + terminated(member))
+
+
+def organisation_of(key: bytes) -> bytes:
+    """The organisation in a key of `membership`."""
+    return key[unterminated(key, 1)[1] :]
+
+
+def session(session_id: str) -> bytes:
+    """Key of a session."""
+    return _SESSION + session_id.encode()
+
+
+def sessions() -> Range:
+    """All sessions."""
+    return _whole(_SESSION)
+
+
+def invitation(token: str) -> bytes:
+    """Key of an invitation."""
+    return _INVITATION + token.encode()
+
+
+def invitations() -> Range:
+    """All invitations."""
+    return _whole(_INVITATION)
 
 
 def api_key(key: str) -> bytes:
