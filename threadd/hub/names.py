@@ -1,0 +1,96 @@
+"""What developers and organisations may be called, and what is an address of mail.
+
+Both kinds of names live in one name space, in which case does not count (reference: hub-protocol, section 3).
+"""
+
+import re
+from email.errors import MessageError, NonASCIILocalPartDefect
+from email.policy import default
+
+from slugify import slugify
+
+from threadd.hub.errors import EmailError, OrganisationNameError, UsernameError
+
+MAX_SLUG = 32
+# What a key of the store holds.
+_MAX_NAME_BYTES = 255
+
+_USERNAME = re.compile(r"[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)?", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SLUG_REFUSES = r"[^-a-zA-Z0-9_]+"
+_SLUG_WORDS = (("&", "and"), ("@", "at"), ('"', ""), ("'", ""), ("\N{RIGHT SINGLE QUOTATION MARK}", ""))
+
+
+def check_username(name: str) -> None:
+    """Refuse what cannot be the name of a developer.
+
+    Args:
+        name: ASCII letters and digits, with at most one hyphen between them.
+
+    Raises:
+        UsernameError: It is another text, or too long.
+    """
+    if not _USERNAME.fullmatch(name):
+        raise UsernameError
+    if len(name) > _MAX_NAME_BYTES:
+        raise UsernameError(f"username may have at most {_MAX_NAME_BYTES} characters")
+
+
+def check_email(text: str) -> None:
+    """Refuse what is not one address of mail, with or without the name of its owner.
+
+    Args:
+        text: Such as ``jane@doe.com`` or ``Jane Doe <jane@doe.com>``.
+
+    Raises:
+        EmailError: It is another text, or too long.
+    """
+    if _CONTROL.search(text) or not fits(text):
+        raise EmailError
+    try:
+        header = default.header_factory("to", text)
+        defects = [defect for defect in header.defects if not isinstance(defect, NonASCIILocalPartDefect)]
+        addresses = header.addresses
+    except (IndexError, ValueError, MessageError) as error:  # what the parser trips over
+        raise EmailError from error
+    if defects or len(addresses) != 1 or not addresses[0].username or not addresses[0].domain:
+        raise EmailError
+
+
+def fits(name: str) -> bool:
+    """Tell whether a text can be looked up as a name or an address: no other can belong to anybody.
+
+    Args:
+        name: Any text.
+    """
+    return len(name.casefold().encode("utf-8", "replace")) <= _MAX_NAME_BYTES
+
+
+def slug(name: str) -> str:
+    """Make the name of an organisation out of its title: transliterated, case kept, at most `MAX_SLUG` characters.
+
+    Args:
+        name: Any text, such as ``My awesome org!``.
+
+    Returns:
+        Such as ``My-awesome-org``. Whole words are left out at the end where they do not fit.
+
+    Raises:
+        OrganisationNameError: Nothing is left.
+    """
+    text = slugify(
+        name.strip(),
+        entities=False,
+        decimal=False,
+        hexadecimal=False,
+        lowercase=False,
+        regex_pattern=_SLUG_REFUSES,
+        replacements=_SLUG_WORDS,
+        replacement_stage="pre",
+    ).strip("-_")
+    if len(text) > MAX_SLUG:
+        cut = text.rfind("-", 0, MAX_SLUG + 1)
+        text = text[: cut if cut > 0 else MAX_SLUG].strip("-_")
+    if not text:
+        raise OrganisationNameError(f"name '{name}' is not available")
+    return text
