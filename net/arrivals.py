@@ -40,6 +40,11 @@ class Arrival:
     opened: OpenedRecord
     kept_at: int
 
+    @property
+    def is_next(self) -> bool:
+        """Whether it follows the head of its log."""
+        return _follows(self.opened, self.head)
+
 
 def open_arrival(reader: Reader, thread: ThreadID, log_id: bytes, blocks: RecordBlocks) -> Arrival:
     """Check a record against the log that it is said to stand in.
@@ -71,7 +76,7 @@ def open_arrival(reader: Reader, thread: ThreadID, log_id: bytes, blocks: Record
     return Arrival(thread, row.number, log_id, log.number, head, opened, kept_at)
 
 
-def stage(reader: Reader, transaction: Transaction, arrival: Arrival) -> AppendedRecord | None:
+def stage(reader: Reader, transaction: Transaction, arrival: Arrival, refused: str = "") -> AppendedRecord | None:
     """Put a record at the end of its log.
 
     Args:
@@ -79,6 +84,7 @@ def stage(reader: Reader, transaction: Transaction, arrival: Arrival) -> Appende
         transaction: Where it is put. It fails with a conflict if the log's head or the thread is another one when its
             turn comes; for a record that is here already, if that one has gone.
         arrival: The record.
+        refused: Why what it means is not applied; nothing where it is.
 
     Returns:
         The record and where it is; None where it is here already.
@@ -92,11 +98,11 @@ def stage(reader: Reader, transaction: Transaction, arrival: Arrival) -> Appende
         transaction.require(kept, reader.get(kept))
         return None
     opened, head = arrival.opened, arrival.head
-    if not _follows(opened, head):
+    if not arrival.is_next:
         raise OutOfOrderError
     position = head.counter + 1
     transaction.require(tables.thread(arrival.thread.bytes), reader.get(tables.thread(arrival.thread.bytes)))
-    record_rows.put_record(reader, transaction, thread, log, position, record_row(opened.record))
+    record_rows.put_record(reader, transaction, thread, log, position, record_row(opened.record, refused))
     rows.put_head(transaction, thread, log, head, HeadRow(opened.record.cid, position))
     return AppendedRecord(arrival.thread, thread, arrival.log_id, log, position, opened.author, opened.record)
 

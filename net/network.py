@@ -5,12 +5,13 @@ on one thread and none forks a log. Where something else has changed the thread 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import TypeVar
 
 from net import arrivals, cbor, cid
+from net.apps import AppOf
 from net.errors import (
     InvalidAddressError,
     KeyMismatchError,
@@ -39,6 +40,8 @@ from store.records import RecordRow
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 0.01
 
+_RECORDS_AT_ONCE = 256
+
 _LONG_BODY_BYTES = 64 * 1024
 """A longer body is checked in a thread: reading CBOR into values takes about 1 ms for each 10 KiB."""
 
@@ -52,13 +55,15 @@ class Network:
         engine: The store.
         threads: The threads.
         app_key: Gives the key of what an application keeps of a thread, by the thread's number. Where there is a value,
-            the application owns the thread: nobody else deletes it or adds records to it.
+            the application owns the thread: nobody else deletes it or makes records in it.
+        app_of: Gives that application, which takes records that were made elsewhere.
     """
 
-    def __init__(self, engine: Engine, threads: Threads, app_key: Callable[[int], bytes]) -> None:
+    def __init__(self, engine: Engine, threads: Threads, app_key: Callable[[int], bytes], app_of: AppOf) -> None:
         self._engine = engine
         self._threads = threads
         self._app_key = app_key
+        self._app_of = app_of
         self._overlays: dict[ThreadID, Overlay] = {}
         self._sweeps: set[asyncio.Task[None]] = set()
         self._sweeping = asyncio.Lock()
@@ -224,23 +229,40 @@ class Network:
         return await self._write(thread, build, self._threads.feed.tell)
 
     async def add_record(self, thread: ThreadID, log_id: bytes, blocks: RecordBlocks) -> None:
-        """Put a record that was made elsewhere at the end of its log; one that is here already stays where it is.
+        """Put one record that was made elsewhere at the end of its log; as `add_records`."""
+        await self.add_records(thread, log_id, (blocks,))
+
+    async def add_records(self, thread: ThreadID, log_id: bytes, blocks: Sequence[RecordBlocks]) -> None:
+        """Put records that were made elsewhere at the end of their log; those that are here already stay as they are.
 
         Args:
             thread: The thread's ID.
             log_id: The peer ID of the log.
-            blocks: The record.
+            blocks: The records, in the order of the log. All before one that fails are kept.
 
         Raises:
             ThreadNotFoundError, LogNotFoundError, BadSignatureError, NetError: As `arrivals.open_arrival`.
-            OutOfOrderError: It does not follow the last record of its log here.
-            ThreadInUseError: A database lives in the thread.
+            OutOfOrderError: One does not follow the last record of its log here.
         """
+        app = self._app_of(thread)
+        if app is not None:
+            await app.accept(log_id, blocks)
+            return
+        for first in range(0, len(blocks), _RECORDS_AT_ONCE):
+            # Each is enqueued before the next is built, and all of them share a sync.
+            some = blocks[first : first + _RECORDS_AT_ONCE]
+            results = await asyncio.gather(
+                *(self._add_record(thread, log_id, each) for each in some), return_exceptions=True
+            )
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
 
+    async def _add_record(self, thread: ThreadID, log_id: bytes, blocks: RecordBlocks) -> None:
         def build(reader: Reader, transaction: Transaction) -> AppendedRecord | None:
             arrival = arrivals.open_arrival(reader, thread, log_id, blocks)
             if not arrival.kept_at:
-                self._require_free(reader, transaction, thread, "cannot add record", "databases take none yet")
+                self._require_free(reader, transaction, thread, "cannot add record", "try again")
             return arrivals.stage(reader, transaction, arrival)
 
         def tell(record: AppendedRecord | None) -> None:

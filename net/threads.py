@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from net import records
-from net.apps import ThreadApps
 from net.crypto import Cipher, Randomness
 from net.errors import KeyMismatchError, LogExistsError, MissingKeyError, ThreadExistsError, ThreadNotFoundError
 from net.feed import RecordFeed
@@ -30,6 +29,9 @@ from store.threads import HeadRow, LogRow, ThreadRow
 _T = TypeVar("_T")
 
 _CACHED = 4096
+
+
+_NO_READ_KEY = "a read-key is required to read records"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,19 @@ class AppendedRecord:
     record: Record
 
 
+@dataclass(frozen=True, slots=True)
+class KeptRecord:
+    """What a record that is kept says.
+
+    Args:
+        author: Whoever wrote it.
+        body: DAG-CBOR.
+    """
+
+    author: PublicKey
+    body: bytes
+
+
 class _Cache(Generic[_T]):
     """Keeps what was made of the bytes of a row, so that a change of the row is never missed."""
 
@@ -139,7 +154,6 @@ class Threads:
         clock: Nanoseconds since 1970.
 
     Attributes:
-        apps: Which application owns which thread.
         feed: Is told of every record by whoever commits it.
         numbers: The store's numbers. There is one such object for a store, so whoever needs numbers takes it from here.
     """
@@ -151,7 +165,6 @@ class Threads:
         randomness: Randomness,
         clock: Callable[[], int],
     ) -> None:
-        self.apps = ThreadApps()
         self.feed = RecordFeed()
         self.numbers = Numbers(engine)
         self._host_key = host_key
@@ -374,8 +387,8 @@ class Threads:
         rows.put_head(transaction, thread_number, log_number, head, HeadRow(record.cid, position))
         return AppendedRecord(thread, thread_number, log.row.id, log_number, position, identity, record)
 
-    def read_body(self, reader: Reader, thread: ThreadID, log_number: int, position: int) -> bytes | None:
-        """Open the body of a record that is kept.
+    def read_record(self, reader: Reader, thread: ThreadID, log_number: int, position: int) -> KeptRecord | None:
+        """Open a record that is kept.
 
         Args:
             reader: The state to read.
@@ -384,7 +397,7 @@ class Threads:
             position: Its place in the log.
 
         Returns:
-            DAG-CBOR; None where no record is kept there.
+            The record; None where none is kept there.
 
         Raises:
             ThreadNotFoundError: The thread is not here.
@@ -393,11 +406,34 @@ class Threads:
         """
         known = self._open(reader, thread)
         if known.read is None:
-            raise MissingKeyError("a read-key is required to read records")
+            raise MissingKeyError(_NO_READ_KEY)
         row = record_rows.get_record(reader, known.row.number, log_number, position)
         if row is None:
             return None
-        return records.open_body(RecordBlocks(row.record, row.event, row.header, row.body), known.read)
+        author = PublicKey.from_bytes(records.open_envelope(row.record, known.service).author)
+        blocks = RecordBlocks(row.record, row.event, row.header, row.body)
+        return KeptRecord(author, records.open_body(blocks, known.read))
+
+    def open_body(self, reader: Reader, thread: ThreadID, blocks: RecordBlocks) -> bytes:
+        """Open the body of a record of a thread, whose blocks are known to belong together.
+
+        Args:
+            reader: The state to read.
+            thread: The thread's ID.
+            blocks: The record's blocks.
+
+        Returns:
+            DAG-CBOR.
+
+        Raises:
+            ThreadNotFoundError: The thread is not here.
+            MissingKeyError: The thread's read key is not here.
+            NetError: As `records.open_body`.
+        """
+        known = self._open(reader, thread)
+        if known.read is None:
+            raise MissingKeyError(_NO_READ_KEY)
+        return records.open_body(blocks, known.read)
 
     def _open(self, reader: Reader, thread: ThreadID) -> _Thread:
         value = reader.get(tables.thread(thread.bytes))

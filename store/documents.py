@@ -127,6 +127,24 @@ def patches_of(
         yield PatchPlace(*tables.patch_order_of(key))
 
 
+def put_waiting(transaction: Transaction, thread_number: int, collection: str, log_number: int, position: int) -> None:
+    """Say that a record has patches for a collection that is not there yet."""
+    transaction.put(tables.waiting(thread_number, collection, log_number, position), b"")
+
+
+def delete_waiting(
+    transaction: Transaction, thread_number: int, collection: str, log_number: int, position: int
+) -> None:
+    """Say that a record waits for a collection no longer."""
+    transaction.delete(tables.waiting(thread_number, collection, log_number, position))
+
+
+def waiting_for(reader: Reader, thread_number: int, collection: str) -> Iterator[tuple[int, int]]:
+    """Log numbers and positions of the records that wait for a collection, each log in its order."""
+    for key, _ in reader.scan(*tables.waiting_for(thread_number, collection)):
+        yield tables.waiting_of(key)
+
+
 def put_change(transaction: Transaction, thread_number: int, sequence: int, row: ChangeRow) -> None:
     """Keep a change, and let go of the one that is now too old."""
     transaction.put(tables.change(thread_number, sequence), _changes.encode(row))

@@ -61,6 +61,21 @@ def put_record(
         blocks.put_segment(transaction, thread_number, log_number, position, [cids_of(each) for each in (*rows, row)])
 
 
+def put_refusal(
+    transaction: Transaction,
+    thread_number: int,
+    log_number: int,
+    position: int,
+    row: RecordRow,
+    reason: str,
+) -> None:
+    """Say why a record that is kept is not applied."""
+    transaction.put(
+        tables.record(thread_number, log_number, position),
+        _records.encode(msgspec.structs.replace(row, refused=reason)),
+    )
+
+
 def cids_of(row: RecordRow) -> tuple[bytes, bytes, bytes, bytes]:
     """The CIDs of a record's four blocks: record, event, header, body."""
     return (row.cid, *row.block_cids)

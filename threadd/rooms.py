@@ -80,10 +80,10 @@ async def open_rooms(
         host_key = hostkey.load(repo, randomness)
 
         threads = Threads(engine, host_key, randomness, clock)
-        network = Network(engine, threads, tables.database)
-        stack.push_async_callback(network.close)
         databases = Manager(engine, threads, clock)
         stack.push_async_callback(databases.close)
+        network = Network(engine, threads, tables.database, databases.app_of)
+        stack.push_async_callback(network.close)
 
         overlay = Overlay(engine)
         accounts = Accounts(overlay, randomness, clock)

@@ -31,7 +31,8 @@ ISSUED_AT = json.loads(CASE["claims_json"])["iat"]
 async def channel(policy, open_door):
     flow = TokenFlow(HOST, lambda _size: bytes.fromhex(CASE["challenge"]), lambda: ISSUED_AT * 10**9 + 5, limit=0.5)
     engine = MemoryEngine()
-    network = Network(engine, Threads(engine, HOST, flow.randomness, flow.clock), tables.database)
+    threads = Threads(engine, HOST, flow.randomness, flow.clock)
+    network = Network(engine, threads, tables.database, lambda _: None)
     addresses = HostAddresses(Multiaddr.from_text("/ip4/127.0.0.1/tcp/4006"), HOST.public.peer_id)
     dispatcher = Dispatcher(policy)
     dispatcher.register(DESCRIPTOR, NetworkService(network, flow, addresses))

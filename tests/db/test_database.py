@@ -160,7 +160,7 @@ async def test_one_transaction_is_one_record_with_rising_times(database, rooms, 
     (log,) = [log for log in thread.logs if log.counter]
     assert log.counter == 3
     records = [
-        decode_body(rooms.threads.read_body(rooms.engine, thread_id, log.number, position)) for position in (1, 2, 3)
+        decode_body(rooms.threads.read_record(rooms.engine, thread_id, log.number, position).body) for position in (1, 2, 3)
     ]
     patches = [patch for record in records for patch in record]
     assert [(patch.type, patch.instance_id) for patch in patches] == [

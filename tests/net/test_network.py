@@ -110,7 +110,7 @@ def threads(engine, randomness):
 
 @pytest.fixture
 async def network(engine, threads):
-    made = Network(engine, threads, tables.database)
+    made = Network(engine, threads, tables.database, lambda _: None)
     yield made
     await made.close()
     assert not made._overlays

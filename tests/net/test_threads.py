@@ -7,14 +7,12 @@ from pathlib import Path
 import pytest
 
 from net import cbor, patches
-from net.apps import ThreadApps
 from net.crypto import Cipher
 from net.errors import (
     KeyMismatchError,
     LogExistsError,
     MissingKeyError,
     ThreadExistsError,
-    ThreadInUseError,
     ThreadNotFoundError,
 )
 from net.keys import PrivateKey, PublicKey
@@ -96,7 +94,7 @@ def test_an_unknown_thread(threads, engine):
         lambda: threads.delete(engine, transaction, ID),
         lambda: threads.log_for(engine, transaction, ID, ALICE),
         lambda: threads.append(engine, transaction, ID, ALICE, BODY),
-        lambda: threads.read_body(engine, ID, 1, 1),
+        lambda: threads.read_record(engine, ID, 1, 1),
     ):
         with pytest.raises(ThreadNotFoundError) as caught:
             use()
@@ -154,7 +152,7 @@ async def test_records_are_chained_in_the_log_of_their_writer(threads, engine):
         assert opened.record == appended.record
         assert (opened.previous, opened.author, opened.body) == (previous, ALICE, BODY)
         previous = appended.record.cid
-        assert threads.read_body(engine, ID, appended.log_number, appended.position) == BODY
+        assert threads.read_record(engine, ID, appended.log_number, appended.position).body == BODY
         for name, block in (
             (row.cid, row.record),
             (appended.record.event_cid, row.event),
@@ -162,7 +160,7 @@ async def test_records_are_chained_in_the_log_of_their_writer(threads, engine):
         ):
             assert record_rows.get_block(engine, name) == block
     assert next(log.head for log in info.logs if log.id == first.log_id) == previous
-    assert threads.read_body(engine, ID, first.log_number, 3) is None
+    assert threads.read_record(engine, ID, first.log_number, 3) is None
 
 
 async def test_the_log_of_an_identity_stays_the_same(threads, engine):
@@ -195,7 +193,7 @@ async def test_a_thread_without_a_read_key_takes_no_records(threads, engine):
     await create(threads, engine, key=ThreadKey(KEY.service))
     for use in (
         lambda: threads.append(engine, Transaction(), ID, ALICE, BODY),
-        lambda: threads.read_body(engine, ID, 1, 1),
+        lambda: threads.read_record(engine, ID, 1, 1),
     ):
         with pytest.raises(MissingKeyError) as caught:
             use()
@@ -323,25 +321,6 @@ async def test_many_threads(threads, engine):
         await append(threads, engine, thread=thread, body=cbor.canonicalise(b"\xa0"))
     assert list(threads.list(engine)) == sorted(made)
     assert len({threads.number(engine, thread) for thread in made}) == 20
-
-
-def test_one_application_owns_a_thread():
-    apps = ThreadApps()
-    first, second = object(), object()
-    assert apps.get(ID) is None
-    apps.require_free(ID, "delete thread")
-    apps.register(ID, first)
-    apps.register(ID, first)
-    assert apps.get(ID) is first
-    with pytest.raises(ThreadInUseError):
-        apps.register(ID, second)
-    with pytest.raises(ThreadInUseError) as caught:
-        apps.require_free(ID, "delete thread")
-    assert caught.value.text == "cannot delete thread: thread is in use"
-    apps.unregister(ID)
-    apps.unregister(ID)
-    apps.register(ID, second)
-    assert apps.get(ID) is second
 
 
 async def test_the_cache_forgets_what_is_oldest(threads, engine, monkeypatch):

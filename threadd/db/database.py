@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from net.keys import PublicKey
+from net.records import RecordBlocks
 from net.thread_id import ThreadID
 from net.thread_key import ThreadKey
 from net.threads import ThreadInfo, Threads
@@ -23,6 +24,7 @@ from threadd.db.errors import (
     DatabaseNotFoundError,
     TransactionTooOldError,
 )
+from threadd.db.filling import filling
 from threadd.db.index_building import building
 from threadd.db.judge import Judge, check_scripts
 from threadd.db.listeners import Listener, Listeners, ListenFilter
@@ -32,6 +34,9 @@ from threadd.db.sweeper import Sweeper
 from threadd.db.timestamps import InstanceIDs
 from threadd.db.transactions import WriteTransaction
 from threadd.db.views import View
+
+_RECORDS_AT_ONCE = 256
+"""How many records from elsewhere are taken before others have a turn."""
 
 TRANSACTION_SECONDS = 30.0
 """How long a client may hold a transaction open: its state keeps old pages of the store from being used again."""
@@ -102,6 +107,7 @@ class Database:
             services.clock,
             services.instance_ids,
             self._listeners.tell,
+            self._judge,
         )
         self._rows = {row.name: row for row in database_rows.list_collections(services.engine, thread.number)}
         self._compiled: dict[str, Collection] = {}
@@ -140,10 +146,12 @@ class Database:
         async with self._turn():
             if config.name in self._rows:
                 raise CollectionExistsError
-            transaction = Transaction()
-            row = new_row(transaction, self._services.numbers, config)
-            database_rows.put_collection(transaction, self._thread.number, row)
-            await self._sequencer.reader.submit(transaction)
+            services, thread = self._services, self._thread.number
+            numbered = Transaction()
+            row = new_row(numbered, services.numbers, config)
+            async with filling(self._sequencer, services.sweeper, numbered, thread, row) as finished:
+                database_rows.put_collection(finished, thread, row)
+                await self._sequencer.reader.submit(finished)
             self._rows[config.name] = row
 
     async def update_collection(self, config: CollectionConfig) -> None:
@@ -257,6 +265,21 @@ class Database:
             await transaction.delete(self._collection(collection), instance_ids)
 
         await self._write(build, writer)
+
+    async def accept(self, log_id: bytes, records: Sequence[RecordBlocks]) -> None:
+        """See `ThreadApp`: what a record means for collections that are not there yet waits for them."""
+        committed: asyncio.Future[None] | None = None
+        try:
+            for first in range(0, len(records), _RECORDS_AT_ONCE):
+                async with self._turn():
+                    for each in records[first : first + _RECORDS_AT_ONCE]:
+                        committed = await self._sequencer.take(log_id, each, self._collection_or_none) or committed
+                if committed is not None:
+                    await asyncio.shield(committed)
+        finally:
+            # Where one is refused, those before it are on disk when the caller hears of it.
+            if committed is not None and not committed.done():
+                await asyncio.wait({committed})
 
     async def has(self, collection: str, instance_ids: Sequence[str], reader: PublicKey) -> bool:
         """Whether all of some instances are there.
@@ -374,12 +397,15 @@ class Database:
 
     def _collection(self, name: str) -> Collection:
         """A collection, compiled when it is first used."""
-        collection = self._compiled.get(name)
+        collection = self._collection_or_none(name)
         if collection is None:
-            row = self._rows.get(name)
-            if row is None:
-                raise CollectionNotFoundError
-            collection = self._compiled[name] = Collection.of(row)
+            raise CollectionNotFoundError
+        return collection
+
+    def _collection_or_none(self, name: str) -> Collection | None:
+        collection = self._compiled.get(name)
+        if collection is None and name in self._rows:
+            collection = self._compiled[name] = Collection.of(self._rows[name])
         return collection
 
     def _view(self, state: Reader, identity: PublicKey) -> View:

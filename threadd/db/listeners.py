@@ -37,7 +37,7 @@ class ListenFilter:
         return (
             self.collection in {"", patch.collection}
             and self.instance_id in {"", patch.instance_id}
-            and self.action in {None, patch.type}
+            and self.action in {None, change.action}
         )
 
 
@@ -120,7 +120,7 @@ class Listener:
         if shown is None:
             return None
         patch = change.patch
-        return Event(patch.collection, patch.instance_id, patch.type, None if change.after is None else shown)
+        return Event(patch.collection, patch.instance_id, change.action, None if change.after is None else shown)
 
 
 def _size(change: Change) -> int:

@@ -21,6 +21,7 @@ from threadd.db.errors import (
     ReadKeyRequiredError,
     StoppingError,
 )
+from threadd.db.filling import adopt
 from threadd.db.judge import check_scripts
 from threadd.db.scripts import ScriptRunner
 from threadd.db.sweeper import Sweeper
@@ -78,6 +79,8 @@ class Manager:
     ) -> Database:
         """Make a thread and a database on it, with its first collections; all of it or nothing.
 
+        The records of a thread that is here already fill the collections.
+
         Args:
             thread_id: The ID of the thread.
             key: The thread's key with its read key; made anew when left out.
@@ -117,13 +120,19 @@ class Manager:
                 log_key=log_key,
             )
             database_rows.put_database(transaction, thread.number, DatabaseRow(thread_id.bytes, name or DEFAULT_NAME))
-            for config in collections:
+            with self._engine.snapshot() as snapshot:
+                has_records = await adopt(snapshot, transaction, thread)
+            for config in () if has_records else collections:
                 row = new_row(transaction, self._services.numbers, config)
                 database_rows.put_collection(transaction, thread.number, row)
             await asyncio.shield(self._engine.commit(transaction))
         finally:
             self._making.discard(thread_id)
-        return self.get(thread_id)
+        database = self.get(thread_id)
+        if has_records:
+            for config in collections:
+                await database.new_collection(config)
+        return database
 
     def get(self, thread_id: ThreadID) -> Database:
         """The database of a thread.
@@ -137,6 +146,10 @@ class Manager:
             self._threads.get(self._engine, thread_id)
             raise DatabaseNotFoundError
         return database
+
+    def app_of(self, thread_id: ThreadID) -> Database | None:
+        """The database of a thread, to which records that come from elsewhere are given; None if there is none."""
+        return self._find(thread_id)
 
     def list_dbs(self) -> list[Database]:
         """All databases, the oldest first."""

@@ -7,6 +7,7 @@ from ulid import ULID
 
 _RANDOM_BITS = 80
 _NS_PER_MS = 1_000_000
+_YEAR_NS = 365 * 24 * 3600 * 10**9
 
 
 @dataclass(slots=True)
@@ -29,6 +30,10 @@ class Timestamps:
     def saw(self, timestamp: int) -> None:
         """Take notice of a patch that was made elsewhere at a time in ns."""
         self.last = max(self.last, timestamp)
+
+    def is_too_far_ahead(self, timestamp: int) -> bool:
+        """Whether a time in ns lies more than a year ahead: to follow it would use up the times that there are."""
+        return timestamp > self.clock() + _YEAR_NS
 
 
 @dataclass(slots=True)

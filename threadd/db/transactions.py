@@ -35,6 +35,20 @@ class Change:
     before: bytes | None
     after: bytes | None
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether the instance is another one after it: a late patch may come to nothing."""
+        return self.before != self.after
+
+    @property
+    def action(self) -> PatchType:
+        """What it does to the instance, which is what its patch says unless that is late."""
+        if self.after is None:
+            return PatchType.DELETE
+        if self.patch.type is PatchType.DELETE or (self.patch.type is PatchType.CREATE and self.before is not None):
+            return PatchType.SAVE
+        return self.patch.type
+
 
 @dataclass(slots=True)
 class WriteTransaction:
