@@ -132,11 +132,15 @@ class Daemon(Process):
     Args:
         hub_api: HOST:PORT of its Hub door.
         threads_api: HOST:PORT of its threads door.
+        hub_web: HOST:PORT of its Hub door for browsers.
+        threads_web: HOST:PORT of its threads door for browsers.
         repo: Its repository.
     """
 
     hub_api: str
     threads_api: str
+    hub_web: str
+    threads_web: str
     repo: Path
 
     def run(self, *arguments: str) -> str:
@@ -155,21 +159,22 @@ def prepare_threadd(folder: Path, *flags: str) -> Daemon:
         folder: An empty folder.
         flags: More flags for `threadd serve`.
     """
-    hub, threads, host = free_ports(3)
+    hub, threads, hub_web, threads_web, host = free_ports(5)
     repo = folder / "repo"
     settings = {
         "repo": str(repo),
         "hub-api": f"127.0.0.1:{hub}",
         "threads-api": f"127.0.0.1:{threads}",
-        "hub-web": "off",
-        "threads-web": "off",
+        "hub-web": f"127.0.0.1:{hub_web}",
+        "threads-web": f"127.0.0.1:{threads_web}",
         "gateway": "off",
         "host-addr": f"/ip4/127.0.0.1/tcp/{host}",
     }
     command = [threadd_command(), "serve"]
     for name, value in settings.items():
         command += [f"--{name}", value]
-    return Daemon([*command, *flags], folder, settings["hub-api"], settings["threads-api"], repo)
+    doors = (settings[name] for name in ("hub-api", "threads-api", "hub-web", "threads-web"))
+    return Daemon([*command, *flags], folder, *doors, repo)
 
 
 @dataclass

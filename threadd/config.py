@@ -111,6 +111,10 @@ def _parse_folder(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
+def _parse_file(text: str) -> Path | None:
+    return None if text.lower() == _OFF else _parse_folder(text)
+
+
 def _parse_bool(text: str) -> bool:
     word = text.lower()
     if word not in _TRUE | _FALSE:
@@ -173,6 +177,7 @@ def default_config_file() -> Path:
 
 
 _ADDRESS = "HOST:PORT|off"
+_FILE = "FILE|off"
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("repo", "", _parse_folder, "The folder that holds everything.", "FOLDER"),
@@ -189,6 +194,8 @@ SETTINGS: tuple[Setting, ...] = (
         "Let the threads doors, which ask for no key, listen beyond this machine.",
         "",
     ),
+    Setting("tls_cert", _OFF, _parse_file, "Speak TLS at every door, with this certificate (PEM).", _FILE),
+    Setting("tls_key", _OFF, _parse_file, "The key of --tls-cert (PEM).", _FILE),
     Setting("threads_per_owner", "100", _parse_count, "Threads one owner may have through the Hub; 0: any.", "COUNT"),
     Setting("log_level", "info", _parse_word(LOG_LEVELS), "What to log.", "|".join(LOG_LEVELS)),
     Setting(
@@ -200,7 +207,7 @@ _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting with its value; None for a door that is off."""
+    """Every setting with its value; None for what is off."""
 
     repo: Path
     hub_api: Endpoint | None
@@ -210,6 +217,8 @@ class Settings:
     gateway: Endpoint | None
     host_addr: Multiaddr
     threads_open: bool
+    tls_cert: Path | None
+    tls_key: Path | None
     threads_per_owner: int
     log_level: str
     log_format: str
@@ -286,6 +295,8 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str], config
             values[setting.name] = setting.parse(setting.default or str(default_repo()))
     settings = Settings(**values)
     _check_threads_doors(settings)
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise SettingError("--tls-cert and --tls-key belong together: give both, or none for doors in plain text")
     return settings
 
 

@@ -20,6 +20,8 @@ from threadd.config import Endpoint, Settings
 from threadd.control import ControlServer
 from threadd.hub.api_keys import KeyKind
 from threadd.rooms import Rooms, open_rooms
+from threadd.tls import Tls
+from threadd.web.door import WebDoor
 
 # How long calls in flight may take to end, in seconds; the whole drain stays below ten.
 _GRACE = 5.0
@@ -27,7 +29,7 @@ _GRACE = 5.0
 _SNIPPET = """
 ctx := common.NewAPIKeyContext(context.Background(), "{key}")
 ctx, _ = common.CreateAPISigContext(ctx, time.Now().Add(time.Hour), "{secret}")
-threads, _ := client.NewClient("{address}", grpc.WithInsecure(), grpc.WithPerRPCCredentials(common.Credentials{{}}))
+threads, _ := client.NewClient("{address}", {transport}, grpc.WithPerRPCCredentials(common.Credentials{{}}))
 token, _ := threads.GetToken(ctx, thread.NewLibp2pIdentity(privateKey))
 err := threads.NewDB(thread.NewTokenContext(ctx, token), thread.NewIDV1(thread.Raw, 32))
 """
@@ -65,7 +67,7 @@ async def run(settings: Settings, output: TextIO | None = None) -> None:
 
 
 class _Doors:
-    """The gRPC doors that the settings ask for.
+    """The doors that the settings ask for.
 
     Args:
         settings: All settings.
@@ -74,7 +76,7 @@ class _Doors:
 
     def __init__(self, settings: Settings, rooms: Rooms) -> None:
         self._health = Health(lambda: rooms.engine.is_sound)
-        self._doors: list[GrpcDoor] = []
+        self._doors: list[GrpcDoor | WebDoor] = []
         self._settings = settings
         self._rooms = rooms
         self.listening: dict[str, Endpoint] = {}
@@ -85,6 +87,7 @@ class _Doors:
 
         Raises:
             DoorError: One cannot be opened.
+            TlsError: There is no certificate where the settings say.
         """
         services = Services.build(
             manager=self._rooms.databases,
@@ -95,14 +98,24 @@ class _Doors:
             clock=time.time_ns,
             health=self._health,
         )
-        await self._open_one("hub_api", self._settings.hub_api, hub_dispatcher(services, self._rooms.gate))
-        await self._open_one("threads_api", self._settings.threads_api, threads_dispatcher(services))
+        settings = self._settings
+        hub, threads = hub_dispatcher(services, self._rooms.gate), threads_dispatcher(services)
+        tls = Tls.load(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
+        await self._open_grpc("hub_api", settings.hub_api, hub, tls)
+        await self._open_grpc("threads_api", settings.threads_api, threads, tls)
+        await self._open_web("hub_web", settings.hub_web, hub, tls)
+        await self._open_web("threads_web", settings.threads_web, threads, tls)
         self._health.set_ready(ready=True)
 
-    async def _open_one(self, name: str, endpoint: Endpoint | None, dispatcher: Dispatcher) -> None:
-        if endpoint is None:
-            return
-        door = GrpcDoor(dispatcher, str(endpoint))
+    async def _open_grpc(self, name: str, endpoint: Endpoint | None, dispatcher: Dispatcher, tls: Tls | None) -> None:
+        if endpoint is not None:
+            await self._open_one(name, endpoint, GrpcDoor(dispatcher, str(endpoint), tls))
+
+    async def _open_web(self, name: str, endpoint: Endpoint | None, dispatcher: Dispatcher, tls: Tls | None) -> None:
+        if endpoint is not None:
+            await self._open_one(name, endpoint, WebDoor(dispatcher, endpoint.host, endpoint.port, tls))
+
+    async def _open_one(self, name: str, endpoint: Endpoint, door: GrpcDoor | WebDoor) -> None:
         port = await door.open()
         self._doors.append(door)
         self.listening[name] = Endpoint(endpoint.host, port)
@@ -117,17 +130,23 @@ class _Doors:
 
 async def _announcement(settings: Settings, rooms: Rooms, doors: _Doors, *, with_key: bool) -> str:
     """Write what is said at the start; its last line begins with ``ready``."""
-    hub, threads = doors.listening.get("hub_api"), doors.listening.get("threads_api")
+    hub = doors.listening.get("hub_api")
+    tls = "with TLS" if settings.tls_cert else "without TLS"
+    kinds = (
+        ("hub", "hub_api", f"gRPC {tls}; API keys and user tokens decide"),
+        ("hub web", "hub_web", f"grpc-web {tls}; API keys and user tokens decide"),
+        ("threads", "threads_api", f"gRPC {tls}; as a plain threads daemon, no keys"),
+        ("threads web", "threads_web", f"grpc-web {tls}; as a plain threads daemon, no keys"),
+    )
     lines = [
         f"threadd {version('threadd')}",
         f"  repository   {settings.repo}",
         f"  peer ID      {rooms.host_key.public.peer_id_text}",
-        f"  hub          {f'{hub} (gRPC without TLS; API keys and user tokens decide)' if hub else 'off'}",
-        f"  threads      {f'{threads} (gRPC without TLS; as a plain threads daemon, no keys)' if threads else 'off'}",
     ]
+    for name, setting, what in kinds:
+        place = doors.listening.get(setting)
+        lines.append(f"  {name:<12} {f'{place} ({what})' if place else 'off'}")
     later = (
-        ("hub web", settings.hub_web),
-        ("threads web", settings.threads_web),
         ("gateway", settings.gateway),
         ("peers", settings.host_addr.text),
     )
@@ -136,9 +155,11 @@ async def _announcement(settings: Settings, rooms: Rooms, doors: _Doors, *, with
         key = await _shown_key(rooms)
         lines += ["", f"A user group key, the same on every start:\n  key     {key.key}\n  secret  {key.secret}"]
         lines += ["With it, in Go:"]
-        lines += [
-            "  " + line for line in _SNIPPET.format(key=key.key, secret=key.secret, address=hub).split("\n") if line
-        ]
+        transport = "grpc.WithInsecure()"
+        if settings.tls_cert:
+            transport = "grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{}))"
+        snippet = _SNIPPET.format(key=key.key, secret=key.secret, address=hub, transport=transport)
+        lines += ["  " + line for line in snippet.split("\n") if line]
         lines += [""]
     open_doors = " ".join(f"{name.replace('_', '-')}={place}" for name, place in doors.listening.items())
     lines.append(f"ready {open_doors} peer-id={rooms.host_key.public.peer_id_text}")

@@ -291,10 +291,7 @@ class Dispatcher:
 
     def _decode(self, bound: _Bound, body: bytes) -> Any:
         if len(body) > self.max_message_bytes:
-            raise MessageTooLargeError(
-                f"request of {len(body)} bytes is larger than the {self.max_message_bytes} bytes that are taken: "
-                "send it in smaller parts",
-            )
+            raise MessageTooLargeError.of(len(body), self.max_message_bytes)
         try:
             return bound.decode(body)
         except DecodeError as error:

@@ -9,15 +9,14 @@ import grpc
 
 from store.errors import StatusCode, ThreaddError
 from threadd.api.dispatcher import Call, Dispatcher
-from threadd.api.statuses import CallError
+from threadd.api.statuses import NOT_TAKEN, CallError
+from threadd.tls import Tls
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 _RpcHandler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 
 _SLACK: Final = 2
 """How many times the dispatcher's limit a message may have before grpc itself refuses it, in words of its own."""
-
-_NOT_TAKEN: Final = "the call reached its time limit while its replies were not taken"
 
 _GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -39,11 +38,13 @@ class GrpcDoor:
     Args:
         dispatcher: Answers the calls.
         address: `HOST:PORT`; port 0 takes a free one. An IPv6 host stands in brackets.
+        tls: What to speak TLS with; None for plain text.
     """
 
-    def __init__(self, dispatcher: Dispatcher, address: str) -> None:
+    def __init__(self, dispatcher: Dispatcher, address: str, tls: Tls | None = None) -> None:
         self._dispatcher = dispatcher
         self._address = address
+        self._tls = tls
         self._server: grpc.aio.Server | None = None
         self.port = 0
         """The port that is listened on; 0 until the door is open."""
@@ -62,7 +63,11 @@ class GrpcDoor:
             options=_options(self._dispatcher.max_message_bytes),
         )
         try:
-            self.port = server.add_insecure_port(self._address)
+            if self._tls is None:
+                self.port = server.add_insecure_port(self._address)
+            else:
+                pair = (self._tls.key, self._tls.certificate)
+                self.port = server.add_secure_port(self._address, grpc.ssl_server_credentials([pair]))
         except RuntimeError as error:
             raise DoorError(
                 f"cannot listen on {self._address}: it is in use by another program, or is no address of this machine",
@@ -143,7 +148,7 @@ class _Handlers(grpc.GenericRpcHandler):
                 if task is None or task.cancelling():
                     raise
                 # It was a time limit of the servicer, and closing has undone it: the client takes no replies.
-                failure = CallError(StatusCode.ABORTED, _NOT_TAKEN)
+                failure = CallError(StatusCode.ABORTED, NOT_TAKEN)
             else:
                 return
             await _abort(context, failure)

@@ -1,7 +1,7 @@
 """The one place where an error becomes a gRPC status."""
 
 import secrets
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
 import structlog
 
@@ -9,6 +9,9 @@ from store.errors import StatusCode, ThreaddError
 
 MAX_TEXT_BYTES: Final = 4_000
 """The most bytes of a status text on the wire; a gRPC client refuses trailers from 8 KiB on, status and all."""
+
+NOT_TAKEN: Final = "the call reached its time limit while its replies were not taken"
+"""What a client is told, if it can be, that takes no replies until the time limit of its stream."""
 
 _ELLIPSIS = "..."
 
@@ -45,6 +48,11 @@ class MessageTooLargeError(ThreaddError):
     """A request is larger than this daemon takes."""
 
     code: ClassVar[StatusCode] = StatusCode.RESOURCE_EXHAUSTED
+
+    @classmethod
+    def of(cls, size: int, limit: int) -> Self:
+        """The error for a request of so many bytes where so many are taken."""
+        return cls(f"request of {size} bytes is larger than the {limit} bytes that are taken: send it in smaller parts")
 
 
 class DeadlineError(ThreaddError):

@@ -1,0 +1,221 @@
+"""One call over whatever carries it: its requests as they come, its replies in their order, its end.
+
+Two tasks make a call: one reads what the client sends, the other runs the call. A client that has gone ends the
+reading, and that cancels the call; it is never taken for a client that ended its half, which would commit half of a
+transaction.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, MutableMapping
+from contextlib import aclosing
+from typing import Any, Final, TypeAlias
+
+from store.errors import StatusCode, ThreaddError
+from threadd.api.dispatcher import Call, Dispatcher
+from threadd.api.statuses import NOT_TAKEN, CallError
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+ENDING: Final = "the daemon is ending"
+
+# How long the end of a call may wait for a client that does not take what is sent, in seconds.
+_PATIENCE = 5.0
+
+
+class Requests:
+    """The requests of a call between the task that reads and the task that runs it; one waits at most.
+
+    Args:
+        single: Whether the method takes one request; what comes after it is passed over.
+    """
+
+    def __init__(self, *, single: bool) -> None:
+        self._single = single
+        self._taken = False
+        self._ended = False
+        self._queue: asyncio.Queue[bytes | ThreaddError | None] = asyncio.Queue(1)
+
+    async def put(self, body: bytes) -> None:
+        """Hand a request over, once there is room for it."""
+        if not (self._ended or (self._single and self._taken)):
+            self._taken = True
+            await self._queue.put(body)
+
+    async def end(self, error: ThreaddError | None = None) -> None:
+        """Say that no request comes any more.
+
+        Args:
+            error: What is wrong with what the client sent; the call fails with it.
+        """
+        if not self._ended:
+            self._ended = True
+            await self._queue.put(error)
+
+    async def bodies(self) -> AsyncGenerator[bytes, None]:
+        """The requests, until the client ends its half.
+
+        Raises:
+            ThreaddError: The client sent what it may not.
+        """
+        while (item := await self._queue.get()) is not None:
+            if isinstance(item, ThreaddError):
+                raise item
+            yield item
+
+
+class Replies(ABC):
+    """What a call sends, in its order: headers, messages, a status; a `threadd.api.dispatcher.Transport`.
+
+    Args:
+        peer: Where the call comes from.
+    """
+
+    def __init__(self, peer: str) -> None:
+        self._peer = peer
+        self._begun = False
+
+    def peer(self) -> str:
+        """See `Transport`."""
+        return self._peer
+
+    async def send_initial_metadata(self, _initial_metadata: Any = (), /) -> None:
+        """See `Transport`; this daemon has nothing to say in headers but that the call has begun."""
+        if not self._begun:
+            self._begun = True
+            await self._send_headers()
+
+    async def send_message(self, body: bytes) -> None:
+        """Send a reply, after the headers.
+
+        Args:
+            body: Its protobuf bytes.
+        """
+        await self.send_initial_metadata()
+        await self._send_message(body)
+
+    async def send_status(self, code: StatusCode, text: str = "") -> None:
+        """End the call; one that fails before it began is told in a single piece.
+
+        Args:
+            code: The status code.
+            text: The status text.
+        """
+        if code == StatusCode.OK:
+            await self.send_initial_metadata()
+        if self._begun:
+            await self._send_trailers(code, text)
+        else:
+            self._begun = True
+            await self._send_failure(code, text)
+
+    @abstractmethod
+    async def _send_headers(self) -> None: ...
+
+    @abstractmethod
+    async def _send_message(self, body: bytes) -> None: ...
+
+    @abstractmethod
+    async def _send_trailers(self, code: StatusCode, text: str) -> None: ...
+
+    @abstractmethod
+    async def _send_failure(self, code: StatusCode, text: str) -> None: ...
+
+
+class Calls:
+    """The calls of a door that run now.
+
+    Args:
+        dispatcher: Answers them.
+    """
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._none = asyncio.Event()
+        self._none.set()
+        self._ending = asyncio.Event()
+
+    @property
+    def running(self) -> int:
+        """How many there are."""
+        return len(self._tasks)
+
+    async def run(self, call: Call, requests: Requests, replies: Replies, read: Coroutine[Any, Any, None]) -> None:
+        """Run a call until it has ended or its client has gone.
+
+        Args:
+            call: The call.
+            requests: Its requests.
+            replies: Where its replies go.
+            read: Fills the requests from what the client sends; returns when the client has gone.
+        """
+        if self._ending.is_set():
+            read.close()
+            await _in_time(replies.send_status(StatusCode.UNAVAILABLE, ENDING))
+            return
+        running = asyncio.ensure_future(self._answer(call, requests, replies))
+        reading = asyncio.ensure_future(read)
+        self._tasks.add(running)
+        self._none.clear()
+        try:
+            await asyncio.wait({running, reading}, return_when=asyncio.FIRST_COMPLETED)
+            if running.cancelled() and self._ending.is_set() and not reading.done():
+                await _in_time(replies.send_status(StatusCode.UNAVAILABLE, ENDING))
+        finally:
+            running.cancel()
+            reading.cancel()
+            results = await asyncio.gather(running, reading, return_exceptions=True)
+            self._tasks.discard(running)
+            if not self._tasks:
+                self._none.set()
+        for result in results:
+            # A client that has gone while something was sent to it is an OSError, and no news.
+            if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError | OSError):
+                raise result
+
+    async def _answer(self, call: Call, requests: Requests, replies: Replies) -> None:
+        code, text = StatusCode.OK, ""
+        try:
+            async with aclosing(self.dispatcher.invoke_stream(call, requests.bodies())) as sent:
+                async for body in sent:
+                    await replies.send_message(body)
+        except CallError as error:
+            code, text = error.code, error.text
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # It was a time limit of the servicer, and closing has undone it: the client takes no replies.
+            code, text = StatusCode.ABORTED, NOT_TAKEN
+        await _in_time(replies.send_status(code, text))
+
+    async def close(self, grace: float) -> None:
+        """Refuse new calls, let those that run finish, then end what is left.
+
+        Args:
+            grace: How long to let them finish, in seconds.
+        """
+        self._ending.set()
+        try:
+            async with asyncio.timeout(grace):
+                await self._none.wait()
+        except TimeoutError:
+            for task in self._tasks:
+                task.cancel()
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._none.wait()
+        except TimeoutError:
+            return
+
+
+async def _in_time(sending: Awaitable[None]) -> None:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await sending
+    except TimeoutError:
+        return

@@ -1,0 +1,190 @@
+"""A door that speaks grpc-web: uvicorn in this process, in front of the application."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+import uvicorn
+
+from threadd.api.dispatcher import Dispatcher
+from threadd.api.grpc_door import DoorError
+from threadd.tls import Tls
+from threadd.web.app import web_app
+from threadd.web.calls import Calls
+
+PING_SECONDS: Final = 5.0
+"""How often a websocket's client is sent a ping; the reference's default."""
+
+_SLACK: Final = 2
+"""How many times the dispatcher's limit a websocket message may have before the connection is closed over it."""
+
+# A peer that vanished acknowledges no ping; its connection ends after so many milliseconds. Waiting for a pong instead
+# would end clients that are sending much: their pong stands behind all of it.
+_VANISHED_MS: Final = 60_000
+
+# How long closed connections may take to end once no call is left, in seconds.
+_LINGER: Final = 1
+
+_NO_SUCH_FAMILY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+
+class WebDoor:
+    """One listening grpc-web address.
+
+    Every message size is the dispatcher's to limit: a larger one is RESOURCE_EXHAUSTED; over a websocket, one of more
+    than twice the limit ends the connection.
+
+    Args:
+        dispatcher: Answers the calls.
+        host: An IP address or a host name, an IPv6 address without brackets.
+        port: The port; 0 takes a free one.
+        tls: What to speak TLS with; None for plain text.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, host: str, port: int, tls: Tls | None = None) -> None:
+        self._host = host
+        self._calls = Calls(dispatcher)
+        self._tls = tls
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self.port = port
+        """The port that is listened on."""
+
+    @property
+    def open_streams(self) -> int:
+        """How many calls run now, unary ones included."""
+        return self._calls.running
+
+    async def open(self) -> int:
+        """Listen and answer calls from now on; must be called on the event loop that shall serve them.
+
+        Returns:
+            The port.
+
+        Raises:
+            DoorError: The address is taken or makes no sense.
+        """
+        sockets = await self._bind()
+        server = _Server(_config(self._calls, self._tls))
+        self._serving = asyncio.ensure_future(server.serve(sockets))
+        started = asyncio.ensure_future(server.listening.wait())
+        await asyncio.wait({self._serving, started}, return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        if self._serving.done():
+            raise DoorError(f"cannot listen on port {self.port}") from self._serving.exception()
+        self._server = server
+        return self.port
+
+    async def _bind(self) -> list[socket.socket]:
+        """Bind every address that the host has."""
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(self._host, self.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise DoorError(f"cannot listen on {self._host}: it is no host that is known here") from error
+        sockets: list[socket.socket] = []
+        refused: OSError | None = None
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            try:
+                sockets.append(_listener(family, kind, protocol, (address[0], self.port, *address[2:])))
+            except OSError as error:
+                refused = error
+                if error.errno in _NO_SUCH_FAMILY:
+                    continue
+                break
+            self.port = sockets[0].getsockname()[1]
+        else:
+            if sockets:
+                return sockets
+        for bound in sockets:
+            bound.close()
+        shown = f"[{self._host}]" if ":" in self._host else self._host
+        raise DoorError(
+            f"cannot listen on {shown}:{self.port}: it is in use by another program, or is no address of this machine",
+        ) from refused
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Take no more calls, let those that run finish, then end what is left.
+
+        Args:
+            grace: How long to let them finish, in seconds.
+        """
+        server, serving = self._server, self._serving
+        if server is None or serving is None:
+            return
+        self._server = self._serving = None
+        for listening in server.servers:
+            listening.close()
+        await self._calls.close(grace)
+        server.should_exit = True
+        await serving
+        server.abort()
+
+
+def _listener(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket:
+    made = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Accepted connections take it over.
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _VANISHED_MS)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        made.bind(address)
+        made.listen(1024)
+        made.settimeout(0)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _config(calls: Calls, tls: Tls | None) -> uvicorn.Config:
+    config = uvicorn.Config(
+        web_app(calls),
+        http="h11",
+        ws="websockets-sansio",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=1024,
+        timeout_graceful_shutdown=_LINGER,
+        ws_max_size=calls.dispatcher.max_message_bytes * _SLACK,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=None,
+        ws_per_message_deflate=False,
+    )
+    config.load()
+    config.ssl = tls.context if tls is not None else None
+    return config
+
+
+class _Server(uvicorn.Server):
+    """A server whose signals and end are the daemon's."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals of the process alone."""
+        yield
+
+    def abort(self) -> None:
+        """Drop connections whose clients do not take what is left for them."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()

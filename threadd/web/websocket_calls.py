@@ -1,0 +1,143 @@
+"""Calls over websockets, one for each, in the dialect of the JS clients of the Hub (facts, section 1).
+
+The client's first message holds metadata; each later one a zero byte and frames, or a one byte alone, which ends its
+half. Headers, replies and trailers go back as frames, a websocket message each.
+"""
+
+import asyncio
+from typing import Final
+
+from store.errors import StatusCode, ThreaddError
+from threadd.api.dispatcher import Call
+from threadd.web import metadata
+from threadd.web.calls import Calls, Message, Receive, Replies, Requests, Scope, Send
+from threadd.web.frames import FrameDecoder, FramingError, block_frame, message_frame
+from threadd.web.peers import peer_of
+
+SUBPROTOCOL: Final = "grpc-websockets"
+
+_CONTENT_TYPE: Final = ("content-type", "application/grpc-web+proto")
+_DATA: Final = 0
+_HALF_CLOSE: Final = b"\x01"
+_NORMAL: Final = 1000
+
+# How long a client may take to send the metadata of its call, in seconds.
+_PATIENCE = 30.0
+
+
+class WebsocketCalls:
+    """An ASGI application that answers calls over websockets.
+
+    Args:
+        calls: The calls of the door.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call, and close."""
+
+        async def send_if_open(message: Message) -> None:
+            try:
+                await send(message)
+            except RuntimeError as error:
+                # What uvicorn raises once it has closed the connection over a mistake of the client.
+                raise ConnectionAbortedError from error
+
+        await receive()
+        try:
+            await self._accept(scope, send_if_open)
+            first = await self._first(scope, receive)
+            if first is not None:
+                await self._run(scope, first, receive, send_if_open)
+            await send_if_open({"type": "websocket.close", "code": _NORMAL, "reason": "request body closed"})
+        except OSError:
+            # The client has gone; nobody is left to be told.
+            return
+
+    async def _accept(self, scope: Scope, send: Send) -> None:
+        offered = SUBPROTOCOL in scope["subprotocols"]
+        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None})
+
+    async def _first(self, scope: Scope, receive: Receive) -> Message | None:
+        """The message with the metadata; None if there is no call."""
+        if scope["path"] not in self._calls.dispatcher.methods:
+            return None
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                first = await receive()
+        except TimeoutError:
+            return None
+        return first if first["type"] == "websocket.receive" else None
+
+    async def _run(self, scope: Scope, first: Message, receive: Receive, send: Send) -> None:
+        dispatcher = self._calls.dispatcher
+        replies = _WebsocketReplies(peer_of(scope), send)
+        method = scope["path"]
+        try:
+            fields = metadata.from_lines(_binary(first))
+            timeout = metadata.timeout_of(fields)
+        except ThreaddError as error:
+            await replies.send_status(error.code, error.text)
+            return
+        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        requests = Requests(single=not dispatcher.methods[method].client_streaming)
+        await self._calls.run(
+            Call(method, fields, replies, deadline),
+            requests,
+            replies,
+            _read(receive, requests, FrameDecoder(dispatcher.max_message_bytes)),
+        )
+
+
+async def _read(receive: Receive, requests: Requests, decoder: FrameDecoder) -> None:
+    """Fill the requests until the client has gone."""
+    while (message := await receive())["type"] == "websocket.receive":
+        try:
+            data = _binary(message)
+            if data == _HALF_CLOSE:
+                decoder.finish()
+                await requests.end()
+            elif data and data[0] == _DATA:
+                for body in decoder.feed(data[1:]):
+                    await requests.put(body)
+            else:
+                raise FramingError("a message begins with the byte 0x00, or is the byte 0x01 alone")
+        except ThreaddError as error:
+            await requests.end(error)
+
+
+def _binary(message: Message) -> bytes:
+    data = message.get("bytes")
+    if data is None:
+        raise FramingError("a text message is no part of a call: send binary messages")
+    return bytes(data)
+
+
+class _WebsocketReplies(Replies):
+    """Replies over a websocket.
+
+    Args:
+        peer: Where the call comes from.
+        send: Sends an ASGI message.
+    """
+
+    def __init__(self, peer: str, send: Send) -> None:
+        super().__init__(peer)
+        self._send = send
+
+    async def _send_headers(self) -> None:
+        await self._frame(block_frame([_CONTENT_TYPE]))
+
+    async def _send_message(self, body: bytes) -> None:
+        await self._frame(message_frame(body))
+
+    async def _send_trailers(self, code: StatusCode, text: str) -> None:
+        await self._frame(block_frame(metadata.status_fields(code, text)))
+
+    async def _send_failure(self, code: StatusCode, text: str) -> None:
+        await self._frame(block_frame([_CONTENT_TYPE, *metadata.status_fields(code, text)]))
+
+    async def _frame(self, frame: bytes) -> None:
+        await self._send({"type": "websocket.send", "bytes": frame})
