@@ -51,13 +51,22 @@ class Overlay:
 
     def submit(self, transaction: Transaction) -> "asyncio.Future[None]":
         """Commit a transaction and see it from now on; as `Engine.commit`."""
+        future = self.engine.commit(transaction)
+        self.follow(transaction, future)
+        return future
+
+    def follow(self, transaction: Transaction, committed: "asyncio.Future[None]") -> None:
+        """See a transaction from now on that was submitted through another overlay of the same engine.
+
+        Args:
+            transaction: The transaction; this overlay was read for it, and nothing was submitted here since.
+            committed: What the other overlay's `submit` returned.
+        """
         self._submissions += 1
         submission, epoch = self._submissions, self._epoch
         for key, value in transaction.puts.items():
             self._pending[key] = _Pending(value, submission)
-        future = self.engine.commit(transaction)
-        future.add_done_callback(lambda done: self._settle(transaction, submission, epoch, done))
-        return future
+        committed.add_done_callback(lambda done: self._settle(transaction, submission, epoch, done))
 
     @property
     def is_idle(self) -> bool:

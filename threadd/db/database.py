@@ -80,6 +80,21 @@ class Services:
     transaction_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A write to one database that is enqueued together with others; see `threadd.db.joint`.
+
+    Args:
+        sequencer: Of which the turn is held.
+        transaction: What is to be written.
+        collection: Looks up a collection by its name, or raises `CollectionNotFoundError`.
+    """
+
+    sequencer: Sequencer
+    transaction: WriteTransaction
+    collection: Callable[[str], Collection]
+
+
 T = TypeVar("T")
 
 
@@ -243,6 +258,19 @@ class Database:
             await transaction.save(self._collection(collection), instances)
 
         await self._write(build, writer)
+
+    @asynccontextmanager
+    async def drafting(self, writer: PublicKey) -> AsyncGenerator[Draft, None]:
+        """Have the database's sequence, to build what is enqueued together with writes to others.
+
+        Args:
+            writer: Who writes.
+
+        Raises:
+            DatabaseNotFoundError: The database was deleted.
+        """
+        async with self._turn():
+            yield Draft(self._sequencer, self._sequencer.begin(self._judge(writer)), self._collection)
 
     async def verify(self, collection: str, instances: Sequence[bytes], writer: PublicKey) -> None:
         """Check what `save` would say; nothing is written. Arguments and errors are those of `save`."""

@@ -104,18 +104,26 @@ class Sequencer:
             CreateConflictError, WriteDeniedError, ScriptError: As `WriteTransaction.check_commit`.
             UniqueConstraintError: As `indexes.stage`.
         """
-        await built.check_commit()
-        if not built.changes:
-            nothing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            nothing.set_result(None)
-            return nothing
-        transaction = Transaction()
+        return await enqueue_together([(self, built)])
+
+    def append_to(self, transaction: Transaction, built: WriteTransaction) -> AppendedRecord:
+        """Make one record of a transaction, and put it with what it means into what goes to the disk.
+
+        Args:
+            transaction: What goes to the disk.
+            built: What is to be written; it was checked.
+
+        Returns:
+            The record.
+
+        Raises:
+            UniqueConstraintError: As `indexes.stage`.
+        """
         indexes.stage(transaction, self.reader, self._thread.number, built.changes, unique=True)
-        changes = list(enumerate(built.changes))
         body = encode_body([change.patch for change in built.changes])
         record = self._threads.append(self.reader, transaction, self._thread.id, built.judge.identity, body)
-        self._stage(transaction, changes, record.log_number, record.position)
-        return self._submit(transaction, changes, record)
+        self._stage(transaction, list(enumerate(built.changes)), record.log_number, record.position)
+        return record
 
     async def take(
         self, log_id: bytes, blocks: RecordBlocks, collection_of: CollectionOf
@@ -188,10 +196,22 @@ class Sequencer:
         self, transaction: Transaction, changes: Sequence[tuple[int, Change]], record: AppendedRecord | None
     ) -> "asyncio.Future[None]":
         committed = self.reader.submit(transaction)
-        seen = [change for _, change in changes if change.is_seen]
+        self.watch(committed, [change for _, change in changes], record)
+        return committed
+
+    def watch(
+        self, committed: "asyncio.Future[None]", changes: Sequence[Change], record: AppendedRecord | None
+    ) -> None:
+        """Tell of changes once they are on disk; what is built next waits for them where it has to.
+
+        Args:
+            committed: Done once they are.
+            changes: The changes.
+            record: Their record, where it is a new one.
+        """
+        seen = [change for change in changes if change.is_seen]
         committed.add_done_callback(lambda done: self._observe(done, record, seen))
         self._last = committed
-        return committed
 
     def _stage_remote(
         self, transaction: Transaction, changes: Sequence[tuple[int, Change]], log_number: int, position: int
@@ -224,3 +244,32 @@ class Sequencer:
             if record is not None:
                 self._threads.feed.tell(record)
             self._observer(changes)
+
+
+async def enqueue_together(parts: Sequence[tuple[Sequencer, WriteTransaction]]) -> "asyncio.Future[None]":
+    """Make a record of each of several transactions and send them to the disk as one: all of them or none.
+
+    Args:
+        parts: Each transaction with its sequencer, of which the caller has the turn; no sequencer twice.
+
+    Returns:
+        Done once they are on disk; raises `StoreError` if they are not.
+
+    Raises:
+        CreateConflictError, WriteDeniedError, ScriptError, UniqueConstraintError: As `Sequencer.enqueue`.
+    """
+    for _, built in parts:
+        await built.check_commit()
+    parts = [part for part in parts if part[1].changes]
+    if not parts:
+        nothing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        nothing.set_result(None)
+        return nothing
+    transaction = Transaction()
+    records = [sequencer.append_to(transaction, built) for sequencer, built in parts]
+    committed = parts[0][0].reader.submit(transaction)
+    for sequencer, _ in parts[1:]:
+        sequencer.reader.follow(transaction, committed)
+    for (sequencer, built), record in zip(parts, records, strict=True):
+        sequencer.watch(committed, built.changes, record)
+    return committed
