@@ -1,4 +1,4 @@
-"""A service with every kind of method, made of a descriptor on the spot, and doors to reach it; and a whole house."""
+"""Doors to reach the echo service by, and a whole house."""
 
 import os
 import time
@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 import grpc
 import pytest
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from echo import OpenPolicy, make_service
+from google.protobuf import message_factory
 
 from net import multibase, tokens
 from net.multiaddr import Multiaddr
@@ -18,54 +19,10 @@ from threadd.api.health_service import Health
 from threadd.hub.signatures import sign
 from threadd.rooms import open_rooms
 
-KINDS = {
-    "Echo": (False, False),
-    "CountUp": (False, True),
-    "Join": (True, False),
-    "EchoAll": (True, True),
-    "NotYet": (False, False),
-    "NotYetStream": (True, True),
-    "ListDBs": (False, False),
-}
-
-
-def _make_service():
-    file = descriptor_pb2.FileDescriptorProto(name="tests/echo.proto", package="tests.echo", syntax="proto3")
-    message = file.message_type.add(name="Text")
-    message.field.add(name="text", number=1, type=9, label=1)
-    service = file.service.add(name="API")
-    for name, (client_streaming, server_streaming) in KINDS.items():
-        service.method.add(
-            name=name,
-            input_type=".tests.echo.Text",
-            output_type=".tests.echo.Text",
-            client_streaming=client_streaming,
-            server_streaming=server_streaming,
-        )
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return pool.FindServiceByName("tests.echo.API")
-
-
-class OpenPolicy:
-    """Admits everybody; counts."""
-
-    def __init__(self):
-        self.admitted = []
-        self.refuse_with = None
-
-    def admit(self, call):
-        if self.refuse_with is not None:
-            raise self.refuse_with
-        self.admitted.append(call)
-
-    def run(self, call, request, handler):
-        return handler(call, request)
-
 
 @pytest.fixture(scope="session")
 def echo_service():
-    return _make_service()
+    return make_service()
 
 
 @pytest.fixture(scope="session")

@@ -1,60 +1,13 @@
 """The gRPC door with real gRPC clients."""
 
 import asyncio
-from contextlib import nullcontext
 
 import grpc
 import pytest
+from echo import Echo
 
-from store.errors import ThreaddError
 from threadd.api.dispatcher import Dispatcher
 from threadd.api.grpc_door import DoorError, GrpcDoor
-
-
-class Echo:
-    def __init__(self):
-        self.cancelled = asyncio.Event()
-        self.started = asyncio.Event()
-        self.ended = 0
-        self.limit = nullcontext()
-
-    async def echo(self, call, request):
-        self.started.set()
-        if request.text.startswith("wait"):
-            try:
-                await asyncio.sleep(float(request.text.split()[1]))
-            except asyncio.CancelledError:
-                self.cancelled.set()
-                raise
-        if request.text == "crash":
-            raise ZeroDivisionError
-        if request.text == "long":
-            raise ThreaddError("%é" * 10_000)
-        if request.text == "peer":
-            request.text = call.peer
-        if request.text == "metadata":
-            request.text = repr(sorted(call.metadata.items()))
-        return request
-
-    async def count_up(self, call, request):
-        try:
-            await call.send_headers()
-            self.started.set()
-            for number in range(int(request.text)):
-                request.text = str(number)
-                yield request
-            await asyncio.sleep(60)
-        except (asyncio.CancelledError, GeneratorExit):
-            self.cancelled.set()
-            raise
-
-    async def echo_all(self, call, requests):
-        async with self.limit:
-            async for request in requests:
-                yield request
-                while request.text.startswith("flood"):
-                    yield request
-            self.ended += 1
 
 
 @pytest.fixture
