@@ -21,12 +21,16 @@ from threadd.control import ControlClient, NoDaemonError
 from threadd.verbs import (
     ApiKey,
     ApiKeySummary,
+    Confirm,
+    Confirmed,
     CreateKey,
     DbSummary,
     ImportKey,
     InvalidateKey,
+    ListConfirmations,
     ListDbs,
     ListKeys,
+    PendingConfirmation,
     Request,
 )
 
@@ -222,6 +226,36 @@ def invalidate_key(key: str, repo: str | None, *, as_json: bool) -> None:
     """  # noqa: D301  click looks for the character
     found = _call(repo, InvalidateKey(key), ApiKeySummary, must_exist=True)
     click.echo(_json(found) if as_json else f"{found.key} is invalid from now on")
+
+
+@cli.command()
+@click.argument("secret", required=False)
+@click.option("--list", "only_list", is_flag=True, help="Only show what waits.")
+@_repo_option
+@_json_option
+def confirm(secret: str | None, repo: str | None, *, only_list: bool, as_json: bool) -> None:
+    """Confirm a sign-up, a sign-in or an invitation, as the link in an e-mail would.
+
+    SECRET is the last part of the link. Without it, the only one that waits is confirmed.
+
+    \b
+    Examples:
+      threadd confirm --list
+      threadd confirm
+      threadd confirm bxxxx
+    """  # noqa: D301  click looks for the character
+    if only_list or secret is None:
+        found = _call(repo, ListConfirmations(), list[PendingConfirmation], must_exist=True)
+        if only_list:
+            rows = [(one.secret, one.purpose, one.name, one.email, one.link) for one in found]
+            _show_table(found, ("SECRET", "FOR", "NAME", "E-MAIL", "LINK"), rows, as_json=as_json)
+            return
+        if len(found) != 1:
+            state = f"{len(found)} wait: name the secret of one" if found else "nothing waits"
+            raise _Refusal(f"{state}; threadd confirm --list shows what does")
+        secret = found[0].secret
+    done = _call(repo, Confirm(secret), Confirmed, must_exist=True)
+    click.echo(_json(done) if as_json else done.text)
 
 
 @cli.group()

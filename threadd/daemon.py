@@ -99,7 +99,7 @@ class _Doors:
             health=self._health,
         )
         settings = self._settings
-        hub, threads = hub_dispatcher(services, self._rooms.gate), threads_dispatcher(services)
+        hub, threads = hub_dispatcher(services, self._rooms.hub), threads_dispatcher(services)
         tls = Tls.load(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
         await self._open_grpc("hub_api", settings.hub_api, hub, tls)
         await self._open_grpc("threads_api", settings.threads_api, threads, tls)

@@ -9,19 +9,22 @@ import msgspec
 from store.accounts import ApiKeyRow
 from store.errors import StatusCode, ThreaddError
 from threadd.db.manager import Manager
-from threadd.hub.accounts import Accounts
-from threadd.hub.api_keys import ApiKeys, KeyKind
-from threadd.hub.errors import UnknownApiKeyError
-from threadd.hub.ownership import Ownership
+from threadd.hub.api_keys import KeyKind
+from threadd.hub.errors import InvitationNotFoundError, UnknownApiKeyError
+from threadd.hub.hub import Hub
 from threadd.verbs import (
     ApiKey,
     ApiKeySummary,
+    Confirm,
+    Confirmed,
     CreateKey,
     DbSummary,
     ImportKey,
     InvalidateKey,
+    ListConfirmations,
     ListDbs,
     ListKeys,
+    PendingConfirmation,
     Request,
     Result,
 )
@@ -36,6 +39,12 @@ class NoSuchKeyError(ThreaddError):
 _requests = msgspec.json.Decoder(Request)
 
 
+class NothingWaitsError(ThreaddError):
+    """Nothing waits for that secret."""
+
+    code = StatusCode.NOT_FOUND
+
+
 class RequestError(ThreaddError):
     """A request is none of the verbs, or lacks an argument."""
 
@@ -46,16 +55,15 @@ class Operator:
     """Carries out the verbs.
 
     Args:
-        accounts: All accounts; the keys that are made belong to the built-in one.
-        api_keys: All API keys.
-        ownership: Who owns which thread.
+        hub: Accounts and what belongs to them; the keys that are made belong to the built-in account.
         databases: All databases.
     """
 
-    def __init__(self, accounts: Accounts, api_keys: ApiKeys, ownership: Ownership, databases: Manager) -> None:
-        self._accounts = accounts
-        self._api_keys = api_keys
-        self._ownership = ownership
+    def __init__(self, hub: Hub, databases: Manager) -> None:
+        self._hub = hub
+        self._accounts = hub.accounts
+        self._api_keys = hub.api_keys
+        self._ownership = hub.ownership
         self._databases = databases
 
     async def handle_json(self, request: bytes) -> bytes:
@@ -78,17 +86,23 @@ class Operator:
         Raises:
             ThreaddError: It was refused.
         """
+        result: Result
         match request:
             case CreateKey():
-                return await self.create_key(_kind(request.type), secure=request.secure)
+                result = await self.create_key(_kind(request.type), secure=request.secure)
             case ImportKey():
-                return await self.import_key(request.key, request.secret, _kind(request.type), secure=request.secure)
+                result = await self.import_key(request.key, request.secret, _kind(request.type), secure=request.secure)
             case ListKeys():
-                return self.list_keys()
+                result = self.list_keys()
             case InvalidateKey():
-                return await self.invalidate_key(request.key)
+                result = await self.invalidate_key(request.key)
             case ListDbs():
-                return self.list_dbs()
+                result = self.list_dbs()
+            case ListConfirmations():
+                result = self.list_confirmations()
+            case Confirm():
+                result = await self.confirm(request.secret)
+        return result
 
     async def create_key(self, kind: KeyKind, *, secure: bool) -> ApiKey:
         """Make an API key for the built-in account; see `CreateKey`."""
@@ -117,6 +131,31 @@ class Operator:
             DbSummary(database.thread_id.text, database.name, len(database.list_collections()))
             for database in self._databases.list_dbs()
         ]
+
+    def list_confirmations(self) -> list[PendingConfirmation]:
+        """List what waits to be confirmed; see `ListConfirmations`."""
+        confirmations = self._hub.confirmations
+        found = [
+            PendingConfirmation(one.secret, one.purpose, one.name, one.email, confirmations.link("confirm", one.secret))
+            for one in confirmations.pending()
+        ]
+        for row in self._hub.invitations.pending():
+            organisation = self._accounts.get(row.organisation)
+            name = organisation.name if organisation is not None else ""
+            link = confirmations.link("consent", row.token)
+            found.append(PendingConfirmation(row.token, "invitation", name, row.email, link))
+        return found
+
+    async def confirm(self, secret: str) -> Confirmed:
+        """Confirm what waits for a secret; see `Confirm`."""
+        count = self._hub.confirmations.confirm(secret)
+        if count:
+            return Confirmed("confirmed" if count == 1 else f"confirmed {count} at once")
+        try:
+            organisation, email = await self._hub.invitations.consent(secret)
+        except InvitationNotFoundError as error:
+            raise NothingWaitsError("nothing waits for that; threadd confirm --list shows what does") from error
+        return Confirmed(f"{email} may join {organisation}")
 
     def _owner(self) -> bytes:
         return self._accounts.local().public_key

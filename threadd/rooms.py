@@ -19,9 +19,10 @@ from threadd import hostkey
 from threadd.db.manager import Manager
 from threadd.hub.accounts import Accounts
 from threadd.hub.api_keys import ApiKeys
-from threadd.hub.callers import Callers
+from threadd.hub.confirmations import ConfirmationOptions
 from threadd.hub.gate import Gate
-from threadd.hub.ownership import DEFAULT_QUOTA, Ownership
+from threadd.hub.hub import Hub
+from threadd.hub.ownership import DEFAULT_QUOTA
 from threadd.operator import Operator
 
 
@@ -34,6 +35,7 @@ class Rooms:
         host_key: The daemon's own key.
         network: All threads.
         databases: All databases.
+        hub: Accounts and what belongs to them; the next three are parts of it.
         accounts: All accounts.
         api_keys: All API keys.
         gate: The checks of the Hub's door.
@@ -44,6 +46,7 @@ class Rooms:
     host_key: PrivateKey
     network: Network
     databases: Manager
+    hub: Hub
     accounts: Accounts
     api_keys: ApiKeys
     gate: Gate
@@ -55,6 +58,7 @@ async def open_rooms(
     repo: Path,
     *,
     threads_per_owner: int = DEFAULT_QUOTA,
+    confirmation: ConfirmationOptions | None = None,
     randomness: Randomness = os.urandom,
     clock: Callable[[], int] = time.time_ns,
 ) -> AsyncGenerator[Rooms, None]:
@@ -63,6 +67,7 @@ async def open_rooms(
     Args:
         repo: The repository's folder.
         threads_per_owner: How many threads an owner may have through the Hub; 0 for any number.
+        confirmation: How sign-ups, sign-ins and invitations are confirmed; at once when left out.
         randomness: Gives so many unpredictable bytes.
         clock: Nanoseconds since 1970.
 
@@ -85,21 +90,27 @@ async def open_rooms(
         network = Network(engine, threads, tables.database, databases.app_of)
         stack.push_async_callback(network.close)
 
-        overlay = Overlay(engine)
-        accounts = Accounts(overlay, randomness, clock)
-        await accounts.open()
-        api_keys = ApiKeys(overlay, randomness, clock)
-        ownership = Ownership(overlay, clock, threads_per_owner)
-        await ownership.sweep(lambda thread: thread_rows.get_thread(engine, thread.bytes) is not None)
-        callers = Callers(accounts, api_keys, host_key.public, clock)
+        hub = Hub.build(
+            Overlay(engine),
+            databases,
+            network,
+            host_key.public,
+            threads_per_owner=threads_per_owner,
+            confirmation=confirmation or ConfirmationOptions(),
+            randomness=randomness,
+            clock=clock,
+        )
+        await hub.accounts.open()
+        await hub.ownership.sweep(lambda thread: thread_rows.get_thread(engine, thread.bytes) is not None)
 
         yield Rooms(
             engine=engine,
             host_key=host_key,
             network=network,
             databases=databases,
-            accounts=accounts,
-            api_keys=api_keys,
-            gate=Gate(callers, ownership),
-            operator=Operator(accounts, api_keys, ownership, databases),
+            hub=hub,
+            accounts=hub.accounts,
+            api_keys=hub.api_keys,
+            gate=hub.gate,
+            operator=Operator(hub, databases),
         )

@@ -54,7 +54,21 @@ class ListDbs(msgspec.Struct, frozen=True, tag_field="verb", tag="list_dbs"):
     """List all databases, whoever owns them; answered with a list of `DbSummary`."""
 
 
-Request: TypeAlias = CreateKey | ImportKey | ListKeys | InvalidateKey | ListDbs
+class ListConfirmations(msgspec.Struct, frozen=True, tag_field="verb", tag="list_confirmations"):
+    """List what waits to be confirmed; answered with a list of `PendingConfirmation`."""
+
+
+class Confirm(msgspec.Struct, frozen=True, tag_field="verb", tag="confirm"):
+    """Confirm what waits for a secret: sign-ups, sign-ins, an invitation; answered with a `Confirmed`.
+
+    Args:
+        secret: The last part of a link.
+    """
+
+    secret: str
+
+
+Request: TypeAlias = CreateKey | ImportKey | ListKeys | InvalidateKey | ListDbs | ListConfirmations | Confirm
 
 
 class ApiKeySummary(msgspec.Struct, frozen=True):
@@ -100,4 +114,34 @@ class DbSummary(msgspec.Struct, frozen=True):
     collections: int
 
 
-Result: TypeAlias = ApiKey | ApiKeySummary | list[ApiKeySummary] | list[DbSummary]
+class PendingConfirmation(msgspec.Struct, frozen=True):
+    """Something that waits to be confirmed.
+
+    Args:
+        secret: What confirms it.
+        purpose: ``sign-up``, ``sign-in`` or ``invitation``.
+        name: The name of the developer, or of the organisation that invites.
+        email: To whom it would be sent; may be empty.
+        link: What a browser may open instead; empty where there is no gateway.
+    """
+
+    secret: str
+    purpose: str
+    name: str
+    email: str
+    link: str
+
+
+class Confirmed(msgspec.Struct, frozen=True):
+    """What was confirmed.
+
+    Args:
+        text: In words.
+    """
+
+    text: str
+
+
+Result: TypeAlias = (
+    ApiKey | ApiKeySummary | list[ApiKeySummary] | list[DbSummary] | list[PendingConfirmation] | Confirmed
+)

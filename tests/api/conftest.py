@@ -94,7 +94,7 @@ async def opened_house(repo):
         )
         doors = {
             "threads": GrpcDoor(threads_dispatcher(services), "127.0.0.1:0"),
-            "hub": GrpcDoor(hub_dispatcher(services, rooms.gate), "127.0.0.1:0"),
+            "hub": GrpcDoor(hub_dispatcher(services, rooms.hub), "127.0.0.1:0"),
         }
         try:
             ports = {name: await door.open() for name, door in doors.items()}

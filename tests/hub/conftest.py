@@ -18,10 +18,16 @@ from store.overlay import Overlay
 from threadd.hub.accounts import Accounts
 from threadd.hub.api_keys import ApiKeys
 from threadd.hub.callers import Callers
+from threadd.hub.confirmations import ConfirmationOptions, Confirmations
 from threadd.hub.gate import Gate
+from threadd.hub.invitations import Invitations
+from threadd.hub.organisations import Organisations
 from threadd.hub.ownership import Ownership
+from threadd.hub.sessions import Sessions
+from threadd.hub.signing import Signing
 
 NOW = 1_700_000_000 * 10**9  # 2023-11-14T22:13:20Z
+AT_ONCE = ConfirmationOptions()
 LATER = "2023-11-14T23:13:20Z"
 EARLIER = "2023-11-14T21:13:20Z"
 
@@ -45,8 +51,20 @@ class Hub:
         self.accounts = Accounts(self.overlay, self.randomness, self.clock)
         self.api_keys = ApiKeys(self.overlay, self.randomness, self.clock)
         self.ownership = Ownership(self.overlay, self.clock, quota=3)
-        self.callers = Callers(self.accounts, self.api_keys, self.host.public, self.clock)
+        self.sessions = Sessions(self.overlay, self.randomness, self.clock)
+        self.organisations = Organisations(self.overlay, self.accounts, self.randomness, self.clock)
+        self.confirming()
+        self.callers = Callers(
+            self.accounts, self.api_keys, self.sessions, self.organisations, self.host.public, self.clock
+        )
         self.gate = Gate(self.callers, self.ownership)
+
+    def confirming(self, options: ConfirmationOptions = AT_ONCE) -> None:
+        """Confirm in another way from now on."""
+        parts = (self.overlay, self.accounts)
+        self.confirmations = Confirmations(options, self.randomness, self.clock)
+        self.invitations = Invitations(*parts, self.organisations, self.confirmations, self.randomness, self.clock)
+        self.signing = Signing(*parts, self.sessions, self.confirmations, self.invitations)
 
     def clock(self) -> int:
         return self.now

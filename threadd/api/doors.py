@@ -5,7 +5,7 @@ Whoever composes a daemon does this, on the event loop that shall serve the call
     health = Health(works=...)
     services = Services.build(manager=..., network=..., host_key=..., listen=..., ...)
     threads = GrpcDoor(threads_dispatcher(services), "127.0.0.1:6006")
-    hub = GrpcDoor(hub_dispatcher(services, gate), "127.0.0.1:3006")
+    hub = GrpcDoor(hub_dispatcher(services, hub), "127.0.0.1:3006")
     port = await threads.open()            # raises DoorError
     health.set_ready(ready=True)           # once all doors are open
     ...
@@ -25,8 +25,9 @@ from net.crypto import Randomness
 from net.keys import PrivateKey, PublicKey
 from net.multiaddr import Multiaddr
 from net.network import Network
-from proto import bucketsd_pb2, hubd_pb2, usersd_pb2
-from threadd.api import health_service, network_service, threads_service
+from proto import bucketsd_pb2
+from threadd.api import accounts_service, health_service, network_service, threads_service, users_service
+from threadd.api.accounts_service import AccountsService
 from threadd.api.addresses import HostAddresses
 from threadd.api.authentication import HubDoorPolicy, ThreadsDoorPolicy
 from threadd.api.dispatcher import MAX_MESSAGE_BYTES, Dispatcher, Policy
@@ -34,12 +35,11 @@ from threadd.api.health_service import Health, HealthService
 from threadd.api.network_service import NetworkService
 from threadd.api.threads_service import ThreadsService
 from threadd.api.token_flow import TokenFlow
+from threadd.api.users_service import UsersService
 from threadd.db.manager import Manager
-from threadd.hub.gate import Gate
+from threadd.hub.hub import Hub
 
 _BUCKETS = bucketsd_pb2.DESCRIPTOR.services_by_name["APIService"]
-_ACCOUNTS = hubd_pb2.DESCRIPTOR.services_by_name["APIService"]
-_USERS = usersd_pb2.DESCRIPTOR.services_by_name["APIService"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +98,20 @@ def threads_dispatcher(services: Services, *, max_message_bytes: int = MAX_MESSA
     return _dispatcher(services, ThreadsDoorPolicy(services.host), {_BUCKETS: None}, max_message_bytes)
 
 
-def hub_dispatcher(services: Services, gate: Gate, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Dispatcher:
+def hub_dispatcher(services: Services, hub: Hub, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Dispatcher:
     """What the Hub answers.
 
     Args:
         services: The servicers.
-        gate: The Hub's rules.
+        hub: The Hub's rules.
         max_message_bytes: The limit of one request message.
     """
-    own: dict[ServiceDescriptor, object] = {_BUCKETS: None, _ACCOUNTS: None, _USERS: None}
-    return _dispatcher(services, HubDoorPolicy(gate), own, max_message_bytes)
+    own: dict[ServiceDescriptor, object] = {
+        _BUCKETS: None,
+        accounts_service.DESCRIPTOR: AccountsService(hub),
+        users_service.DESCRIPTOR: UsersService(hub),
+    }
+    return _dispatcher(services, HubDoorPolicy(hub.gate), own, max_message_bytes)
 
 
 def _dispatcher(

@@ -4,6 +4,7 @@ What an account owns belongs to its public key. The built-in account `local` own
 makes; it is there from the first start on.
 """
 
+import enum
 from collections.abc import Callable
 
 from net.keys import PrivateKey
@@ -11,8 +12,17 @@ from store import accounts as rows
 from store.accounts import AccountRow
 from store.engine import Transaction
 from store.overlay import Overlay
+from threadd.hub.errors import AccountExistsError
+from threadd.hub.names import fits
 
 LOCAL = "local"
+
+
+class AccountKind(enum.IntEnum):
+    """What an account is; the numbers are those that are stored."""
+
+    DEVELOPER = 0
+    ORGANISATION = 1
 
 
 class Accounts:
@@ -35,10 +45,8 @@ class Accounts:
         self._local = self.find(LOCAL)
         if self._local is not None:
             return
-        key = PrivateKey.random(self._randomness)
-        row = AccountRow(public_key=key.public.bytes, private_key=key.bytes, name=LOCAL, kind=0, created=self._clock())
         transaction = Transaction()
-        rows.put_account(transaction, row)
+        row = self.stage_developer(transaction, LOCAL, "")
         await self._overlay.submit(transaction)
         self._local = row
 
@@ -72,4 +80,48 @@ class Accounts:
         Returns:
             The account, or None when there is none.
         """
-        return rows.find_account(self._overlay, name)
+        return rows.find_account(self._overlay, name) if fits(name) else None
+
+    def find_developer(self, name_or_email: str) -> AccountRow | None:
+        """Look up a developer.
+
+        Args:
+            name_or_email: The name or the address of mail; case does not matter.
+
+        Returns:
+            The account, or None when there is none, or only an organisation of that name.
+        """
+        if not fits(name_or_email):
+            return None
+        for row in (self.find(name_or_email), rows.find_account_by_email(self._overlay, name_or_email)):
+            if row is not None and row.kind == AccountKind.DEVELOPER:
+                return row
+        return None
+
+    def stage_developer(self, transaction: Transaction, name: str, email: str) -> AccountRow:
+        """Make a developer with a new key a part of a transaction.
+
+        Args:
+            transaction: What it is a part of.
+            name: A name that passed `names.check_username`.
+            email: An address that passed `names.check_email`; empty for none.
+
+        Returns:
+            The account.
+
+        Raises:
+            AccountExistsError: The name or the address is taken.
+        """
+        if self.find(name) is not None or (email and rows.find_account_by_email(self._overlay, email) is not None):
+            raise AccountExistsError
+        key = PrivateKey.random(self._randomness)
+        row = AccountRow(
+            public_key=key.public.bytes,
+            private_key=key.bytes,
+            name=name,
+            kind=AccountKind.DEVELOPER,
+            created=self._clock(),
+            email=email,
+        )
+        rows.put_account(transaction, row)
+        return row

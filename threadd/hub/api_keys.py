@@ -136,6 +136,16 @@ class ApiKeys:
         """
         return sorted(rows.list_api_keys(self._overlay, owner), key=lambda row: (row.created, row.key))
 
+    def stage_end_of_all(self, transaction: Transaction, owner: bytes) -> None:
+        """Make the end of all keys of an account a part of a transaction.
+
+        Args:
+            transaction: What it is a part of.
+            owner: The account's public key, as libp2p protobuf bytes.
+        """
+        for row in rows.list_api_keys(self._overlay, owner):
+            rows.delete_api_key(transaction, row.key)
+
     async def invalidate(self, key: str) -> ApiKeyRow:
         """Make a key useless for good.
 

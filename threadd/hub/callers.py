@@ -15,25 +15,28 @@ method, now or later, believes a token that this daemon did not issue.
 import dataclasses
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn, TypeAlias
+from typing import TypeAlias
 
 from net import tokens
 from net.keys import PublicKey
 from net.thread_id import ThreadID
-from store.accounts import ApiKeyRow
+from store.accounts import AccountRow, ApiKeyRow
 from store.errors import ThreaddError
-from threadd.hub.accounts import Accounts
+from threadd.hub.accounts import AccountKind, Accounts
 from threadd.hub.api_keys import ApiKeys, KeyKind
 from threadd.hub.errors import (
     AccountNotFoundError,
     ApiKeyNotFoundError,
     BadAuthorizationError,
     CredentialsRequiredError,
-    InvalidSessionError,
     MethodBlockedError,
+    NotMemberError,
     TokenRequiredError,
+    UserNotFoundError,
 )
 from threadd.hub.methods import BLOCKED, GET_TOKEN, UNCHECKED
+from threadd.hub.organisations import Organisations
+from threadd.hub.sessions import Sessions
 from threadd.hub.signatures import check_signature
 
 Metadata: TypeAlias = Mapping[str, Sequence[str | bytes]]
@@ -60,6 +63,9 @@ class Caller:
         api_key: The API key of the call, or None when there is none.
         thread: The thread that the header ``x-textile-thread`` names; None without one or when it cannot be read.
         thread_name: The name for a thread that the call makes; empty for none.
+        session: The ID of the session of the call; empty for none.
+        developer: The developer whose session or account key it is; None for none.
+        organisation: The organisation for which the call is made; None for none.
     """
 
     kind: CallerKind
@@ -67,6 +73,14 @@ class Caller:
     api_key: ApiKeyRow | None = None
     thread: ThreadID | None = None
     thread_name: str = ""
+    session: str = ""
+    developer: AccountRow | None = None
+    organisation: AccountRow | None = None
+
+    @property
+    def account(self) -> AccountRow | None:
+        """The account that the call acts as: the organisation, else the developer; None for users and ANYBODY."""
+        return self.organisation or self.developer
 
 
 class Callers:
@@ -75,13 +89,25 @@ class Callers:
     Args:
         accounts: All accounts.
         api_keys: All API keys.
+        sessions: All sessions.
+        organisations: All organisations.
         host_key: The daemon's public key; user tokens are signed with its private one.
         clock: Nanoseconds since 1970.
     """
 
-    def __init__(self, accounts: Accounts, api_keys: ApiKeys, host_key: PublicKey, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        api_keys: ApiKeys,
+        sessions: Sessions,
+        organisations: Organisations,
+        host_key: PublicKey,
+        clock: Callable[[], int],
+    ) -> None:
         self._accounts = accounts
         self._api_keys = api_keys
+        self._sessions = sessions
+        self._organisations = organisations
         self._host_key = host_key
         self._clock = clock
 
@@ -102,15 +128,28 @@ class Callers:
             return Caller(CallerKind.ANYBODY)
         if method in BLOCKED:
             raise MethodBlockedError
-        thread, thread_name = _thread(metadata), _first(metadata, "x-textile-thread-name")
         token = tokens.parse_authorization(_first(metadata, "authorization"))
         if session := _first(metadata, "x-textile-session"):
-            _refuse_session(session)
-        if key := _first(metadata, "x-textile-api-key"):
-            row = self._check_api_key(key, metadata)
-            kind, identity = self._act(row, method, token)
-            return Caller(kind, identity, row, thread, thread_name)
-        raise CredentialsRequiredError
+            caller = self._of_session(session, _first(metadata, "x-textile-org"))
+        elif key := _first(metadata, "x-textile-api-key"):
+            caller = self._of_key(self._check_api_key(key, metadata), method, token)
+        else:
+            raise CredentialsRequiredError
+        name = _first(metadata, "x-textile-thread-name")
+        return dataclasses.replace(caller, thread=_thread(metadata), thread_name=name)
+
+    def _of_session(self, session_id: str, organisation_name: str) -> Caller:
+        session = self._sessions.use(session_id)
+        developer = self._accounts.get(session.owner)
+        if developer is None:
+            raise UserNotFoundError
+        organisation = None
+        if organisation_name:
+            organisation = self._organisations.find(organisation_name, developer.public_key)
+            if organisation is None:
+                raise NotMemberError
+        identity = PublicKey.from_bytes((organisation or developer).public_key)
+        return Caller(CallerKind.ACCOUNT, identity, session=session.id, developer=developer, organisation=organisation)
 
     def _check_api_key(self, key: str, metadata: Metadata) -> ApiKeyRow:
         row = self._api_keys.get(key)
@@ -121,29 +160,27 @@ class Callers:
             check_signature(row.secret, signature, date, self._clock())
         return row
 
-    def _act(self, row: ApiKeyRow, method: str, token: str) -> tuple[CallerKind, PublicKey | None]:
+    def _of_key(self, row: ApiKeyRow, method: str, token: str) -> Caller:
         if row.kind == KeyKind.ACCOUNT:
             account = self._accounts.get(row.owner)
             if account is None:
                 raise AccountNotFoundError
-            return CallerKind.ACCOUNT, PublicKey.from_bytes(account.public_key)
+            identity = PublicKey.from_bytes(account.public_key)
+            if account.kind == AccountKind.ORGANISATION:
+                return Caller(CallerKind.ACCOUNT, identity, row, organisation=account)
+            return Caller(CallerKind.ACCOUNT, identity, row, developer=account)
         if not token:
             if method not in GET_TOKEN:
                 raise TokenRequiredError
-            return CallerKind.ANYBODY, None
+            return Caller(CallerKind.ANYBODY, None, row)
         try:
             tokens.unverified_identity(token)
         except ThreaddError as error:
             raise BadAuthorizationError from error
         if method in GET_TOKEN:
             # Who asks for a new token may well carry one that counts no longer.
-            return CallerKind.ANYBODY, None
-        return CallerKind.USER, tokens.verify(token, self._host_key)
-
-
-def _refuse_session(_session: str) -> NoReturn:
-    """Refuse a session: none is given out, so none is known."""
-    raise InvalidSessionError
+            return Caller(CallerKind.ANYBODY, None, row)
+        return Caller(CallerKind.USER, tokens.verify(token, self._host_key), row)
 
 
 def _first(metadata: Metadata, name: str) -> str:

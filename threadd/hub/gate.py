@@ -4,7 +4,6 @@ Unary calls keep the table of owners true: an ownership is recorded before the c
 that call fails, and dropped after one that deletes its thread (reference: hub-protocol, section 2, threads and owners).
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ from threadd.hub.callers import Caller, Callers, Metadata
 from threadd.hub.errors import ThreadNotOwnedError, WrongApiKeyError
 from threadd.hub.methods import CREATING, CROSS_USER, DELETING
 from threadd.hub.ownership import Ownership
+from threadd.hub.tasks import to_the_end
 
 _T = TypeVar("_T")
 
@@ -63,10 +63,10 @@ class Gate:
         identity = caller.identity
         if thread is not None and method in CREATING:
             is_db = CREATING[method]
-            return await _to_the_end(self._create(identity, caller, thread, call, is_db=is_db))
+            return await to_the_end(self._create(identity, caller, thread, call, is_db=is_db))
         self._check_threads(identity, caller, method, thread)
         if thread is not None and method in DELETING:
-            return await _to_the_end(self._delete(identity, thread, call))
+            return await to_the_end(self._delete(identity, thread, call))
         return await call()
 
     def _check_threads(self, identity: PublicKey, caller: Caller, method: str, thread: ThreadID | None) -> None:
@@ -105,19 +105,3 @@ class Gate:
         result = await call()
         await self._ownership.drop(identity.bytes, thread)
         return result
-
-
-async def _to_the_end(work: Coroutine[Any, Any, _T]) -> _T:
-    """Await something that is to finish whether or not this task is cancelled meanwhile."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            try:
-                await asyncio.wait({task})
-            except asyncio.CancelledError:
-                continue
-        if not task.cancelled():
-            task.exception()
-        raise

@@ -116,6 +116,50 @@ class Ownership:
             return None
         return rows.get_owned_thread(self._overlay, owner, thread.bytes)
 
+    def find(self, owner: bytes, name: str) -> tuple[ThreadID, OwnedThreadRow] | None:
+        """Look up a thread of an owner by its name.
+
+        Args:
+            owner: A public key, as libp2p protobuf bytes.
+            name: The name; case does not matter.
+
+        Returns:
+            The thread and what is recorded, or None when the owner has none of that name, or not yet.
+        """
+        if not name or not name.isascii() or len(name) > _MAX_NAME:
+            return None
+        thread_bytes = rows.find_owned_thread(self._overlay, owner, name)
+        if thread_bytes is None:
+            return None
+        thread = ThreadID(thread_bytes)
+        row = self.get(owner, thread)
+        return None if row is None else (thread, row)
+
+    def of(self, owner: bytes) -> list[tuple[ThreadID, OwnedThreadRow]]:
+        """List the threads of an owner, the oldest first.
+
+        Args:
+            owner: A public key, as libp2p protobuf bytes.
+
+        Returns:
+            Each thread with what is recorded.
+        """
+        found = ((ThreadID(thread), row) for thread, row in rows.list_owned_threads(self._overlay, owner))
+        there = [(thread, row) for thread, row in found if (owner, thread) not in self._in_making]
+        return sorted(there, key=lambda item: (item[1].created, item[0].bytes))
+
+    def list_all(self) -> list[tuple[bytes, ThreadID, OwnedThreadRow]]:
+        """List the threads of all owners, those in the making left out.
+
+        Returns:
+            The owner's public key, the thread, and what is recorded.
+        """
+        return [
+            (owner, thread, row)
+            for owner, thread_bytes, row in rows.list_all_owned_threads(self._overlay)
+            if (owner, thread := ThreadID(thread_bytes)) not in self._in_making
+        ]
+
     def count_by_key(self) -> Counter[str]:
         """Count the threads that were made with each API key."""
         return Counter(row.api_key for _, _, row in rows.list_all_owned_threads(self._overlay))
