@@ -147,3 +147,9 @@ def test_two_schemas_of_one_id_do_not_know_each_other():
 def test_an_index_needs_a_path_to_a_plain_value(path, reason):
     with pytest.raises(InvalidIndexError, match=reason):
         referring().check_index(path)
+
+
+def test_a_path_of_several_types_cannot_be_indexed():
+    schema = Schema(b'{"properties":{"_id":{"type":"string"},"v":{"type":["string","null"]}}}')
+    with pytest.raises(InvalidIndexError, match="not indexable"):
+        schema.check_index("v")

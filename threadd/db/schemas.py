@@ -74,7 +74,7 @@ class Schema:
         found = self.type_at(path)
         if found is None:
             raise InvalidIndexError(f"collection schema does not contain path: {path!r}")
-        if found not in INDEXABLE_TYPES:
+        if not isinstance(found, str) or found not in INDEXABLE_TYPES:
             raise InvalidIndexError(
                 f"value not indexable: {path!r} is of type {found!r}, not string, number, integer or boolean",
             )
