@@ -189,6 +189,17 @@ async def test_two_creates_of_one_id_fail_the_end(rooms):
     assert is_free(database)
 
 
+async def test_a_create_of_what_was_there_before_is_refused_though_an_operation_changed_it(rooms):
+    database = await filled(rooms, doc(_id="a", name="A"), doc(_id="b", name="B"))
+    async with database.write_transaction("people", rooms.host) as transaction:
+        await transaction.save([doc(_id="a", age=1)])
+        with pytest.raises(InstanceExistsError):
+            await transaction.create([doc(_id="a", age=2)])
+        await transaction.delete(["b"])
+        await transaction.create([doc(_id="b", age=3)])
+    assert await everyone(database, rooms.host) == {"a": {"_id": "a", "age": 1}, "b": {"_id": "b", "age": 3}}
+
+
 async def test_what_is_discarded_still_answers_and_fails_the_end(rooms):
     database = await filled(rooms, doc(_id="a"))
     with pytest.raises(TransactionEndedError, match="can't commit discarded/committed txn"):

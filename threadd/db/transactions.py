@@ -61,6 +61,7 @@ class WriteTransaction:
         instance_ids: Gives an ID to an instance that came without.
         changes: What the accepted operations change, in order.
         touched: The JSON text, or None, of every instance that they changed.
+        made: The instances that were not there before one of them.
         conflict: Whether they contradict each other.
     """
 
@@ -70,6 +71,7 @@ class WriteTransaction:
     instance_ids: InstanceIDs
     changes: list[Change] = field(default_factory=list)
     touched: dict[InstanceKey, bytes | None] = field(default_factory=dict)
+    made: set[InstanceKey] = field(default_factory=set)
     conflict: bool = False
     _pacer: Pacer = field(default_factory=Pacer)
 
@@ -96,7 +98,7 @@ class WriteTransaction:
             collection.check(document, timestamp)
             before = operation.current(collection, instance_id)
             if before is not None:
-                if not operation.has_touched(collection, instance_id):
+                if not operation.has_made(collection, instance_id):
                     raise InstanceExistsError
                 operation.conflict = True
             document[MODIFIED_FIELD] = timestamp
@@ -204,10 +206,11 @@ class _Operation:
     conflict: bool = False
     changes: list[Change] = field(default_factory=list)
     touched: dict[InstanceKey, bytes | None] = field(default_factory=dict)
+    made: set[InstanceKey] = field(default_factory=set)
 
-    def has_touched(self, collection: Collection, instance_id: str) -> bool:
+    def has_made(self, collection: Collection, instance_id: str) -> bool:
         key = (collection, instance_id)
-        return key in self.touched or key in self.transaction.touched
+        return key in self.made or key in self.transaction.made
 
     def current(self, collection: Collection, instance_id: str) -> bytes | None:
         key = (collection, instance_id)
@@ -219,9 +222,12 @@ class _Operation:
 
     def add(self, collection: Collection, patch: Patch, before: bytes | None, after: bytes | None) -> None:
         self.touched[collection, patch.instance_id] = after
+        if before is None:
+            self.made.add((collection, patch.instance_id))
         self.changes.append(Change(collection, patch, before, after))
 
     def accept(self) -> None:
         self.transaction.touched.update(self.touched)
+        self.transaction.made |= self.made
         self.transaction.changes.extend(self.changes)
         self.transaction.conflict |= self.conflict
