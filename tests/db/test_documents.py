@@ -67,6 +67,7 @@ def test_keys_are_sorted_and_html_characters_escaped():
         (b'{"_id":{}}', "_id is a string, not an object"),
         (b'{"_id":"' + b"x" * 401 + b'"}', "401 bytes"),
         (b'{"_id":"' + "é".encode() * 201 + b'"}', "402 bytes"),
+        (b'{"_id":"' + rb"\u0000" * 201 + b'"}', "402 bytes"),
         (b'{"a":' * 201 + b"1" + b"}" * 201, "deeper than 200"),
         (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "deeper than 200"),
     ],

@@ -111,14 +111,16 @@ def check_instance_id(instance_id: object) -> None:
     """Refuse what cannot be the ID of an instance.
 
     Raises:
-        InvalidInstanceError: It is no string, or longer than `MAX_INSTANCE_ID_BYTES` bytes of UTF-8.
+        InvalidInstanceError: It is no string, or longer than `MAX_INSTANCE_ID_BYTES` bytes of UTF-8, of which a NUL
+            counts twice, since it takes two bytes in a key of the store.
     """
     if not isinstance(instance_id, str):
         raise InvalidInstanceError(f"unmarshaling json instance: _id is a string, not {kind(instance_id)}")
-    if len(instance_id) * 4 > MAX_INSTANCE_ID_BYTES and len(instance_id.encode()) > MAX_INSTANCE_ID_BYTES:
-        raise InvalidInstanceError(
-            f"_id is {len(instance_id.encode())} bytes long: at most {MAX_INSTANCE_ID_BYTES} bytes are possible",
-        )
+    if len(instance_id) * 4 <= MAX_INSTANCE_ID_BYTES:
+        return
+    size = len(instance_id.encode()) + instance_id.count("\0")
+    if size > MAX_INSTANCE_ID_BYTES:
+        raise InvalidInstanceError(f"_id is {size} bytes long: at most {MAX_INSTANCE_ID_BYTES} bytes are possible")
 
 
 def to_bytes(value: Any) -> bytes:

@@ -19,6 +19,9 @@ from threadd.db.fields import value_at
 MAX_QUERY_DEPTH = 32
 """How deep `ors` may nest."""
 
+MOST_ROWS = 2**48
+"""More rows than any collection has: what goes beyond, in `limit` or `skip`, is as good as this."""
+
 Scalar: TypeAlias = str | bool | float
 Test: TypeAlias = Callable[[Document], bool]
 
@@ -155,8 +158,8 @@ def _query(value: Any, where: str, depth: int) -> Query:
         sort_path=tuple(sort_path.split(".")) if sort_path else (ID_FIELD,),
         descending=_flag(sort, "desc", f"{where}.sort"),
         seek=_text(fields, "seek", where),
-        limit=max(0, _whole(fields, "limit", where)),
-        skip=max(0, _whole(fields, "skip", where)),
+        limit=_rows(fields, "limit", where),
+        skip=_rows(fields, "skip", where),
         index=_text(fields, "index", where),
     )
 
@@ -230,3 +233,8 @@ def _whole(fields: Document, name: str, where: str) -> int:
     if isinstance(number, bool) or not isinstance(number, int):
         raise InvalidQueryError(f"invalid query: {where}.{name} is a whole number, not {documents.kind(number)}")
     return int(number)
+
+
+def _rows(fields: Document, name: str, where: str) -> int:
+    """How many rows; less than none is none."""
+    return min(max(0, _whole(fields, name, where)), MOST_ROWS)
