@@ -9,6 +9,7 @@ import difflib
 import ipaddress
 import re
 import tomllib
+import urllib.parse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,9 +23,11 @@ from store.errors import StatusCode, ThreaddError
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
 _MAX_PORT = 65_535
 _OFF = "off"
+_SECRET = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 
+CONFIRM_WORDS = ("loopback", "auto", "ask")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("auto", "human", "json")
 
@@ -128,6 +131,64 @@ def _parse_count(text: str) -> int:
     return int(text)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class SmtpServer:
+    """A server that takes e-mail.
+
+    Args:
+        host: Its name or address.
+        port: Its port.
+        sender: The address that mail comes from.
+        encrypted: Whether to speak TLS from the first byte; otherwise it is begun where the server offers it.
+        username: Empty for none.
+        password: Empty for none.
+    """
+
+    host: str
+    port: int
+    sender: str
+    encrypted: bool
+    username: str = ""
+    password: str = dataclasses.field(default="", repr=False)
+
+
+_SMTP_PORTS = {"smtp": 587, "smtps": 465}
+
+
+def _parse_smtp(text: str) -> SmtpServer | None:
+    if text.lower() == _OFF:
+        return None
+    try:
+        url = urllib.parse.urlsplit(text)
+        port = url.port or _SMTP_PORTS.get(url.scheme, 0)
+    except ValueError:
+        port = 0
+    if not port or not url.hostname:
+        raise _BadSmtpError
+    sender = urllib.parse.parse_qs(url.query).get("from", [""])[0]
+    if not sender:
+        raise _BadSmtpError
+    return SmtpServer(
+        host=url.hostname,
+        port=port,
+        sender=sender,
+        encrypted=url.scheme == "smtps",
+        username=urllib.parse.unquote(url.username or ""),
+        password=urllib.parse.unquote(url.password or ""),
+    )
+
+
+class _BadSmtpError(ValueError):
+    def __init__(self) -> None:
+        super().__init__("is no server of e-mail; write for example smtp://user:password@host:587?from=hub@example.org")
+
+
+def _parse_secret(text: str) -> str:
+    if not _SECRET.fullmatch(text):
+        raise ValueError("is not 1 to 128 letters, digits, hyphens or underscores")
+    return "" if text.lower() == _OFF else text
+
+
 def _parse_word(words: tuple[str, ...]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in words:
@@ -197,6 +258,28 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("tls_cert", _OFF, _parse_file, "Speak TLS at every door, with this certificate (PEM).", _FILE),
     Setting("tls_key", _OFF, _parse_file, "The key of --tls-cert (PEM).", _FILE),
     Setting("threads_per_owner", "100", _parse_count, "Threads one owner may have through the Hub; 0: any.", "COUNT"),
+    Setting(
+        "confirm",
+        "loopback",
+        _parse_word(CONFIRM_WORDS),
+        "Sign-ups, sign-ins and invitations: auto confirms at once, ask waits for the link of the log or for threadd "
+        "confirm, loopback is auto if only this machine can reach the Hub's doors and else ask.",
+        "|".join(CONFIRM_WORDS),
+    ),
+    Setting(
+        "confirm_secret",
+        _OFF,
+        _parse_secret,
+        "What confirms all that waits, for test suites only: whoever knows it can sign in as anybody.",
+        "SECRET|off",
+    ),
+    Setting(
+        "smtp",
+        _OFF,
+        _parse_smtp,
+        "Where links to confirm are sent by e-mail: smtp://user:password@host:587?from=ADDRESS, or smtps.",
+        "URL|off",
+    ),
     Setting("log_level", "info", _parse_word(LOG_LEVELS), "What to log.", "|".join(LOG_LEVELS)),
     Setting(
         "log_format", "auto", _parse_word(LOG_FORMATS), "auto: human to a terminal, else json.", "|".join(LOG_FORMATS)
@@ -220,8 +303,25 @@ class Settings:
     tls_cert: Path | None
     tls_key: Path | None
     threads_per_owner: int
+    confirm: str
+    confirm_secret: str = dataclasses.field(repr=False)
+    smtp: SmtpServer | None
     log_level: str
     log_format: str
+
+    @property
+    def asks_to_confirm(self) -> bool:
+        """Whether somebody has to confirm sign-ups, sign-ins and invitations."""
+        doors = [door for door in (self.hub_api, self.hub_web) if door is not None]
+        return self.confirm == "ask" or (self.confirm == "loopback" and not all(door.is_loopback for door in doors))
+
+    @property
+    def gateway_url(self) -> str:
+        """Where links to the gateway begin; empty where it is off."""
+        if self.gateway is None:
+            return ""
+        host = "127.0.0.1" if self.gateway.host == "0.0.0.0" else self.gateway.host
+        return f"{'https' if self.tls_cert else 'http'}://{Endpoint(host, self.gateway.port)}"
 
 
 def _value(setting: Setting, text: str, source: str) -> Any:

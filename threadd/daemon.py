@@ -1,6 +1,7 @@
 """The composition root: opens the rooms and the doors, waits for the signal to stop, and drains."""
 
 import asyncio
+import dataclasses
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ from threadd.api.health_service import Health
 from threadd.config import Endpoint, Settings
 from threadd.control import ControlServer
 from threadd.hub.api_keys import KeyKind
+from threadd.hub.confirmations import ConfirmationOptions
+from threadd.hub.smtp import SmtpMailer
 from threadd.rooms import Rooms, open_rooms
 from threadd.tls import Tls
 from threadd.web.door import WebDoor
@@ -52,7 +55,10 @@ async def run(settings: Settings, output: TextIO | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        rooms = await stack.enter_async_context(open_rooms(settings.repo, threads_per_owner=settings.threads_per_owner))
+        opening = open_rooms(
+            settings.repo, threads_per_owner=settings.threads_per_owner, confirmation=_confirmation(settings)
+        )
+        rooms = await stack.enter_async_context(opening)
         doors = _Doors(settings, rooms)
         stack.push_async_callback(doors.close)
         await doors.open()
@@ -64,6 +70,12 @@ async def run(settings: Settings, output: TextIO | None = None) -> None:
         await stop.wait()
         log.info("draining")
     log.info("stopped")
+
+
+def _confirmation(settings: Settings) -> ConfirmationOptions:
+    smtp = settings.smtp
+    mailer = None if smtp is None else SmtpMailer(**dataclasses.asdict(smtp))
+    return ConfirmationOptions(settings.asks_to_confirm, settings.confirm_secret, settings.gateway_url, mailer)
 
 
 class _Doors:
