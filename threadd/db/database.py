@@ -296,18 +296,17 @@ class Database:
 
     async def accept(self, log_id: bytes, records: Sequence[RecordBlocks]) -> None:
         """See `ThreadApp`: what a record means for collections that are not there yet waits for them."""
-        committed: asyncio.Future[None] | None = None
-        try:
-            for first in range(0, len(records), _RECORDS_AT_ONCE):
+        for first in range(0, len(records), _RECORDS_AT_ONCE):
+            enqueued: list[asyncio.Future[None]] = []
+            try:
                 async with self._turn():
                     for each in records[first : first + _RECORDS_AT_ONCE]:
-                        committed = await self._sequencer.take(log_id, each, self._collection_or_none) or committed
-                if committed is not None:
-                    await asyncio.shield(committed)
-        finally:
-            # Where one is refused, those before it are on disk when the caller hears of it.
-            if committed is not None and not committed.done():
-                await asyncio.wait({committed})
+                        committed = await self._sequencer.take(log_id, each, self._collection_or_none)
+                        if committed is not None:
+                            enqueued.append(committed)
+            finally:
+                # Where one is refused, those before it are on disk when the caller hears of it.
+                await asyncio.shield(asyncio.gather(*enqueued))
 
     async def has(self, collection: str, instance_ids: Sequence[str], reader: PublicKey) -> bool:
         """Whether all of some instances are there.

@@ -1,5 +1,6 @@
 """Records that came before their collections: they wait, and fill a collection before anybody sees it."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -67,10 +68,9 @@ async def filling(
 
 
 async def _apply(sequencer: Sequencer, collection: Collection, waiting: list[tuple[int, int]]) -> None:
-    for number, (log_number, position) in enumerate(waiting, 1):
-        committed = await sequencer.take_waiting(collection, log_number, position)
-        if number in {len(waiting), number // _RECORDS_AT_ONCE * _RECORDS_AT_ONCE}:
-            await committed
+    for first in range(0, len(waiting), _RECORDS_AT_ONCE):
+        places = waiting[first : first + _RECORDS_AT_ONCE]
+        await asyncio.gather(*[await sequencer.take_waiting(collection, *place) for place in places])
 
 
 async def adopt(reader: Reader, transaction: Transaction, thread: ThreadInfo) -> bool:
