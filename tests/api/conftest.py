@@ -11,7 +11,7 @@ from google.protobuf import message_factory
 
 from net import multibase, tokens
 from net.multiaddr import Multiaddr
-from threadd.api import threads_service
+from threadd.api import accounts_service, threads_service, users_service
 from threadd.api.dispatcher import Dispatcher, Method
 from threadd.api.doors import Services, hub_dispatcher, threads_dispatcher
 from threadd.api.grpc_door import GrpcDoor
@@ -80,8 +80,8 @@ class House:
 
 
 @asynccontextmanager
-async def opened_house(repo):
-    async with open_rooms(repo) as rooms:
+async def opened_house(repo, **options):
+    async with open_rooms(repo, **options) as rooms:
         health = Health()
         services = Services.build(
             manager=rooms.databases,
@@ -114,7 +114,7 @@ async def house(tmp_path):
 
 @pytest.fixture(scope="session")
 def open_house():
-    """Opens the rooms of a repository with both doors, as a context manager."""
+    """Opens the rooms of a repository with both doors, as a context manager; takes the options of `open_rooms`."""
     return opened_house
 
 
@@ -178,3 +178,36 @@ def open_channel():
             yield Stubs(channel, threads_service.DESCRIPTOR)
 
     return opened
+
+
+class Person:
+    """A developer who has signed up, and stubs that carry the session."""
+
+    def __init__(self, accounts, reply):
+        self.session = reply.session
+        self.key = reply.key
+        self.accounts = accounts.using([("x-textile-session", reply.session)])
+
+    def of(self, organisation):
+        """The stubs, for an organisation."""
+        return self.accounts.using([*self.accounts.metadata, ("x-textile-org", organisation)])
+
+
+@pytest.fixture
+def accounts_door(channels):
+    return Stubs(channels["hub"], accounts_service.DESCRIPTOR)
+
+
+@pytest.fixture
+def users_door(channels):
+    return Stubs(channels["hub"], users_service.DESCRIPTOR)
+
+
+@pytest.fixture
+def sign_up(accounts_door):
+    """Signs somebody up by name."""
+
+    async def signed_up(name):
+        return Person(accounts_door, await accounts_door("Signup", username=name, email=f"{name}@example.org"))
+
+    return signed_up

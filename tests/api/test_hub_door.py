@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from net import tokens
 from net.keys import PrivateKey
 from net.thread_id import ThreadID
-from proto import bucketsd_pb2, hubd_pb2, threads_pb2, threadsnet_pb2, usersd_pb2
+from proto import bucketsd_pb2, threads_pb2, threadsnet_pb2
 from threadd.hub.api_keys import KeyKind
 
 ALICE = PrivateKey(b"a" * 32)
@@ -198,10 +198,9 @@ async def test_methods_that_nobody_may_call(hub_door, alice, account_key, house,
         assert refused == (StatusCode.PERMISSION_DENIED, "Method is not accessible")
 
 
-@pytest.mark.parametrize("module", [hubd_pb2, usersd_pb2, bucketsd_pb2, threads_pb2])
+@pytest.mark.parametrize("module", [bucketsd_pb2, threads_pb2])
 async def test_what_is_not_built_yet_says_so_by_name_to_whoever_may_call(hub_door, alice, module):
     (service,) = module.DESCRIPTOR.services_by_name.values()
-    open_to_all = {"Signup", "Signin", "IsUsernameAvailable"} if module is hubd_pb2 else set()
     built = set(service.methods_by_name) - {"NewDBFromAddr"} if module is threads_pb2 else set()
     for rpc in set(service.methods_by_name) - built:
         code, text = await alice.of(service).refused(rpc)
@@ -210,8 +209,7 @@ async def test_what_is_not_built_yet_says_so_by_name_to_whoever_may_call(hub_doo
             f"method /{service.full_name}/{rpc} is not implemented",
         )
         code, text = await hub_door.of(service).refused(rpc)
-        expected = StatusCode.UNIMPLEMENTED if rpc in open_to_all else StatusCode.UNAUTHENTICATED
-        assert code is expected, rpc
+        assert code is StatusCode.UNAUTHENTICATED, rpc
 
 
 async def test_health_needs_no_key_on_either_door(channels):
