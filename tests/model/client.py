@@ -9,7 +9,10 @@ from model.model import RefusedError
 from proto import threads_pb2 as pb
 
 SECONDS = 20.0
-"""How long an answer or an event may take."""
+"""How long an answer may take."""
+
+EVENT_SECONDS = 5.0
+"""How long an event may take once the write that it tells of was answered."""
 
 
 def refusal(error):
@@ -124,7 +127,7 @@ class Ear:
         Raises:
             queue.Empty: Nothing came in time.
         """
-        return self.heard.get(timeout=SECONDS)
+        return self.heard.get(timeout=EVENT_SECONDS)
 
     def close(self):
         self.stream.cancel()

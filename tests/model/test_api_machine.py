@@ -7,6 +7,7 @@ import os
 from collections import deque
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -241,6 +242,16 @@ class ApiMachine(RuleBasedStateMachine):
     def save(self, at, instances):
         self.one_operation(at, "Save", instances)
 
+    @precondition(lambda self: any(one.documents for one in self.model.collections.values()))
+    @rule(data=st.data(), change=made_up.typed, method=st.sampled_from(["Save", "Save", "Verify", "Create"]))
+    def write_what_is_there(self, data, change, method):
+        """As a client does that read it before; half of the changes change nothing."""
+        at, name = data.draw(st.sampled_from([(at, self.name(at)) for at in range(len(self.model.collections))]))
+        documents = self.model.collection(name).documents
+        if documents:
+            document = documents[data.draw(st.sampled_from(sorted(documents)))]
+            self.one_operation(at, method, [document | data.draw(st.sampled_from([{}, change]))])
+
     @rule(at=places, operation=made_up.operations)
     def any_operation(self, at, operation):
         self.one_operation(at, *operation)
@@ -455,6 +466,9 @@ class ApiMachine(RuleBasedStateMachine):
             if not self.daemon.alive():
                 self.daemon.start()
 
+
+pytestmark = pytest.mark.timeout(900)
+"""When there is something to shrink it takes minutes."""
 
 STATEFUL = settings(
     max_examples=40,

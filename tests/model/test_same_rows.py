@@ -55,11 +55,11 @@ def test_rows_are_the_same_with_and_without_an_index(start_daemon):
 
     @settings(max_examples=40, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
     @given(
-        contents=st.lists(made_up.contents, min_size=5, max_size=40),
-        later=st.lists(st.tuples(st.integers(0, 44), made_up.typed), max_size=10),
+        contents=st.lists(made_up.contents, min_size=10, max_size=40),
+        later=st.lists(st.tuples(st.integers(0, 44), made_up.typed), max_size=20),
         gone=st.lists(st.integers(0, 44), max_size=5),
         paths=st.lists(st.sampled_from(made_up.PATHS), min_size=1, unique=True),
-        queries=st.lists(made_up.good_queries(), min_size=5, max_size=12),
+        queries=st.lists(made_up.good_queries(), min_size=10, max_size=25),
     )
     def same(contents, later, gone, paths, queries):
         pair = Pair(daemon.threads_api, paths)
