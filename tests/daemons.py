@@ -3,6 +3,7 @@
 A plain module without pytest, so that `bench/run.py` can use it as well.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 GO_MODULE = Path(__file__).parent / "interop" / "go"
+
+HUB_MODULE = "github.com/textileio/textile/v2"
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -221,3 +224,38 @@ def build_go(folder: Path) -> None:
     done = subprocess.run(command, cwd=GO_MODULE, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise DaemonError(f"{' '.join(command)} failed:\n{done.stderr}")
+
+
+def build_hub(folder: Path) -> Path:
+    """Build the `hub` program of the Hub's users; what has not changed since is not built again.
+
+    It is built as its authors did: with their module file and their compiler, but with the release of go-threads that
+    clients carry, since the version that the file names is nowhere to be had.
+
+    Args:
+        folder: Where it is put, outside of the tree.
+
+    Returns:
+        The program.
+
+    Raises:
+        DaemonError: It does not build.
+    """
+    command = ["go", "mod", "download", "-json", HUB_MODULE]
+    found = subprocess.run(command, cwd=GO_MODULE, capture_output=True, text=True, check=False)
+    if found.returncode != 0:
+        raise DaemonError(f"{' '.join(command)} failed:\n{found.stderr}")
+    module = Path(json.loads(found.stdout)["Dir"])
+    folder.mkdir(parents=True, exist_ok=True)
+    modules = folder / f"{module.name}.mod"
+    if not modules.exists():
+        threads = "github.com/textileio/go-threads"
+        modules.with_suffix(".sum").write_bytes((module / "go.sum").read_bytes())
+        modules.write_text((module / "go.mod").read_text() + f"\nreplace {threads} => {threads} v1.1.5\n")
+    program = folder / "hub"
+    command = ["go", "build", "-modfile", str(modules), "-o", str(program), "./cmd/hub"]
+    settings = {"GOENV": "off", "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "go1.17.13"}
+    done = subprocess.run(command, cwd=module, env=os.environ | settings, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise DaemonError(f"{' '.join(command)} failed:\n{done.stderr}")
+    return program

@@ -7,12 +7,25 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-from daemons import GO_MODULE, GoDaemon, build_go, has_go, prepare_godaemon
+from daemons import GO_MODULE, GoDaemon, build_go, build_hub, has_go, prepare_godaemon
 
 
 @pytest.fixture(scope="session")
 def go_programs() -> Path:
     """The folder of the built programs; without Go the test is skipped, and fails where CI runs it."""
+    folder = _built()
+    build_go(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hub_program() -> Path:
+    """The `hub` program of the Hub's users, built; without Go as `go_programs`."""
+    return build_hub(_built() / "hub-program")
+
+
+def _built() -> Path:
+    """The folder where this clone's programs are put."""
     if not has_go():
         reason = "Go is not installed: the clients of the Hub that these tests drive are Go programs"
         if os.environ.get("CI"):
@@ -20,9 +33,7 @@ def go_programs() -> Path:
         pytest.skip(reason)
     # Two clones of the project do not share a folder.
     clone = hashlib.sha256(str(GO_MODULE.resolve()).encode()).hexdigest()[:16]
-    folder = platformdirs.user_cache_path("threadd-tests") / clone
-    build_go(folder)
-    return folder
+    return platformdirs.user_cache_path("threadd-tests") / clone
 
 
 @pytest.fixture

@@ -57,6 +57,12 @@ def test_a_hub_user(go_programs, start_daemon, subtests):
     daemon.stop()
 
 
+def test_a_developer_and_users_with_mail(go_programs, start_daemon, subtests):
+    daemon = start_daemon()
+    report(subtests, daemon, run(go_programs / "accountuser", "-hub", daemon.hub_api), 40)
+    daemon.stop()
+
+
 def test_a_user_of_a_threads_daemon(go_programs, start_daemon, subtests):
     daemon = start_daemon()
     report(subtests, daemon, run(go_programs / "threaduser", "-threads", daemon.threads_api), 215)

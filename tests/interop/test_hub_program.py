@@ -1,0 +1,181 @@
+"""The real `hub` program, at a terminal in a home of its own, against real daemons."""
+
+import json
+import re
+import threading
+
+import grpc
+import pytest
+from daemons import environment
+from terminal import Answer, run
+
+from proto import threads_pb2
+
+# The first build downloads the compiler and the modules.
+pytestmark = pytest.mark.timeout(900)
+
+THREAD = bytes([1, 0x55]) + b"t" * 32
+
+
+class Home:
+    """A user's home with the `hub` program in it.
+
+    Args:
+        program: The program.
+        folder: The home.
+        daemon: The Hub.
+    """
+
+    def __init__(self, program, folder, daemon):
+        self.program = program
+        self.folder = folder
+        self.environment = environment() | {"HOME": str(folder), "HUB_API": daemon.hub_api, "TERM": "xterm"}
+
+    def hub(self, *arguments, answers=(), status=0):
+        """Run a command; returns what it said."""
+        ran = run([self.program, *arguments], self.environment, [Answer(*answer) for answer in answers])
+        assert ran.status == status, ran.said
+        return ran.said
+
+    def session(self):
+        """The session that the program keeps."""
+        (found,) = re.findall(r"^session: (\S+)$", (self.folder / ".textile" / "auth.yml").read_text(), re.MULTILINE)
+        return found
+
+    def init(self, name):
+        said = self.hub("init", answers=[("Choose a username", name), ("Enter your email", f"{name}@example.org")])
+        assert "Email confirmed" in said
+        assert "Welcome to the Hub" in said
+
+    def login(self, name):
+        assert "You are now logged in" in self.hub("login", answers=[("Enter your username or email", name)])
+
+
+@pytest.fixture
+def home(hub_program, tmp_path):
+    """A function that gives a home of a daemon's user."""
+
+    def made(daemon, name="home"):
+        folder = tmp_path / name
+        folder.mkdir()
+        return Home(hub_program, folder, daemon)
+
+    return made
+
+
+def test_an_account_from_its_beginning_to_its_end(start_daemon, home):
+    daemon = start_daemon()
+    jane = home(daemon)
+    jane.init("jane")
+    assert "You are jane" in jane.hub("whoami")
+    taken = jane.hub("init", answers=[("Choose a username", "jane")], status=1)
+    assert "Error! Username 'jane' is not available" in taken
+
+    assert "Found 0 keys" in jane.hub("keys", "ls")
+    created = jane.hub("keys", "create", answers=[("Select API key type", ""), ("Signature Authentication", "y")])
+    assert "Created new API key and secret" in created
+    (key,) = re.findall(r"\bb[a-z2-7]{26}\b", created)
+    listed = jane.hub("keys", "ls")
+    assert re.search(rf"{key}\s+b[a-z2-7]{{39}}\s+account\s+true\s+true\s+0", listed), listed
+    assert "Invalidated key" in jane.hub("keys", "invalidate", answers=[("Invalidate key", "")])
+    assert re.search(rf"{key}\s.*true\s+false\s+0", jane.hub("keys", "ls"))
+
+    assert "Found 0 orgs" in jane.hub("orgs", "ls")
+    said = jane.hub("orgs", "create", answers=[("Choose an org name", "My Org!"), ("Please confirm", "y")])
+    assert "Created new org My Org!" in said
+    assert re.search(r"My Org!\s+\S*/My-Org\s+b\w+\s+1", jane.hub("orgs", "ls"))
+    assert re.search(r"jane\s+b\w+", jane.hub("orgs", "members", answers=[("Select org", "")]))
+    said = jane.hub("orgs", "leave", answers=[("Leave org", "")], status=1)
+    assert "Error! An org must have at least one owner" in said
+
+    assert "Found 0 threads" in jane.hub("threads", "ls")
+    with grpc.insecure_channel(daemon.hub_api) as channel:
+        metadata = [("x-textile-session", jane.session()), ("x-textile-thread-name", "notes")]
+        request = threads_pb2.NewDBRequest(dbID=THREAD).SerializeToString()
+        channel.unary_unary("/threads.pb.API/NewDB")(request, metadata=metadata, timeout=20)
+    assert re.search(r"notes\s+db", jane.hub("threads", "ls"))
+
+    assert "Bye" in jane.hub("logout")
+    assert "Unauthorized" in jane.hub("whoami", status=1)
+    assert "User not found" in jane.hub("login", answers=[("username or email", "john")], status=1)
+    jane.login("jane@example.org")
+    assert "You are jane" in jane.hub("whoami")
+
+    typed = [("Please type 'jane'", "jane")]
+    assert "Account not empty (delete orgs first)" in jane.hub("destroy", answers=typed, status=1)
+    gone = jane.hub("orgs", "destroy", answers=[("Destroy org", ""), ("Please type 'My Org!'", "My Org!")])
+    assert "has been deleted" in gone
+    assert "Your account has been deleted" in jane.hub("destroy", answers=typed)
+    assert json.loads(daemon.run("dbs", "ls", "--json")) == []
+    assert "User not found" in jane.hub("login", answers=[("username or email", "jane")], status=1)
+    daemon.stop()
+
+
+def test_two_developers_and_their_organisation(start_daemon, home):
+    daemon = start_daemon()
+    jane, john = home(daemon, "jane"), home(daemon, "john")
+    jane.init("jane")
+    john.init("john")
+    jane.hub("orgs", "create", answers=[("Choose an org name", "Acme"), ("Please confirm", "y")])
+    invite = [("Select org", ""), ("Enter email to invite", "john@example.org")]
+    assert "an invitation to the Acme org" in jane.hub("orgs", "invite", answers=invite)
+    assert re.search(r"Acme\s+\S*/Acme\s+b\w+\s+2", john.hub("orgs", "ls"))
+    said = john.hub("orgs", "destroy", answers=[("Destroy org", ""), ("Please type 'Acme'", "Acme")], status=1)
+    assert "User must be an org owner" in said
+    john.hub("--org", "Acme", "keys", "create", answers=[("API key type", ""), ("Signature Authentication", "n")])
+    assert "Found 1 keys" in jane.hub("--org", "acme", "keys", "ls")
+    assert "Found 0 keys" in jane.hub("keys", "ls")
+    assert "Left org Acme" in john.hub("orgs", "leave", answers=[("Leave org", "")])
+    assert "User is not an org member" in john.hub("--org", "Acme", "keys", "ls", status=1)
+    daemon.stop()
+
+
+def test_the_built_in_account_sees_the_keys_of_the_command_line(start_daemon, home):
+    daemon = start_daemon()
+    key = json.loads(daemon.run("keys", "create", "--type", "user", "--json"))
+    local = home(daemon)
+    local.login("local")
+    assert "You are local" in local.hub("whoami")
+    assert re.search(rf"{key['key']}\s+{key['secret']}\s+user group\s+true\s+true", local.hub("keys", "ls"))
+    daemon.stop()
+    daemon.restart()
+    assert "You are local" in local.hub("whoami"), "a session outlives the daemon"
+    daemon.stop()
+
+
+def test_somebody_confirms_with_the_command_line(start_daemon, home):
+    daemon = start_daemon("--confirm", "ask", "--gateway", "127.0.0.1:8006")
+    jane = home(daemon)
+    failures = []
+
+    def init():
+        try:
+            jane.init("jane")
+        except AssertionError as error:
+            failures.append(error)
+
+    at_terminal = threading.Thread(target=init)
+    at_terminal.start()
+    waiting = []
+    while not waiting:
+        waiting = json.loads(daemon.run("confirm", "--list", "--json"))
+        assert at_terminal.is_alive(), failures
+    ((secret, link),) = [(one["secret"], one["link"]) for one in waiting]
+    assert (waiting[0]["purpose"], waiting[0]["name"], waiting[0]["email"]) == ("sign-up", "jane", "jane@example.org")
+    assert link == f"http://127.0.0.1:8006/confirm/{secret}"
+    assert link in daemon.said(), "the log shows the link"
+    assert daemon.run("confirm") == "confirmed\n"
+    at_terminal.join(30)
+    assert failures == []
+    assert "You are jane" in jane.hub("whoami")
+    assert jane.session() not in daemon.said()
+    daemon.stop()
+
+
+def test_the_program_may_be_told_where_the_hub_is(start_daemon, home):
+    daemon = start_daemon()
+    somebody = home(daemon)
+    del somebody.environment["HUB_API"]
+    answers = [("Choose a username", "jane"), ("Enter your email", "jane@example.org")]
+    assert "Email confirmed" in somebody.hub("--api", daemon.hub_api, "init", answers=answers)
+    daemon.stop()
