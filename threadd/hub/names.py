@@ -15,6 +15,9 @@ MAX_SLUG = 32
 # What a key of the store holds.
 _MAX_NAME_BYTES = 255
 
+# With what the parser of the standard library answers some texts.
+_PARSER_TRIPS = (AttributeError, IndexError, TypeError, ValueError, RecursionError, MessageError)
+
 _USERNAME = re.compile(r"[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SLUG_REFUSES = r"[^-a-zA-Z0-9_]+"
@@ -51,7 +54,7 @@ def check_email(text: str) -> None:
         header = default.header_factory("to", text)
         defects = [defect for defect in header.defects if not isinstance(defect, NonASCIILocalPartDefect)]
         addresses = header.addresses
-    except (IndexError, ValueError, MessageError) as error:  # what the parser trips over
+    except _PARSER_TRIPS as error:
         raise EmailError from error
     if defects or len(addresses) != 1 or not addresses[0].username or not addresses[0].domain:
         raise EmailError
