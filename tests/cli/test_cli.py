@@ -44,6 +44,7 @@ def answer(*arguments: str | Path) -> Any:
         ("keys", "import"),
         ("keys", "ls"),
         ("keys", "invalidate"),
+        ("confirm",),
         ("dbs",),
         ("dbs", "ls"),
     ],
@@ -129,6 +130,14 @@ def test_a_secret_may_come_from_standard_input(repo: Path) -> None:
     arguments = ["keys", "import", "--key", KEY, "--secret", "-", "--type", "user", "--repo", str(repo), "--json"]
     result = CliRunner().invoke(cli, arguments, input=f"{SECRET}\n")
     assert json.loads(result.stdout)["secret"] == SECRET
+
+
+def test_nothing_waits_to_be_confirmed_where_no_daemon_runs(repo: Path) -> None:
+    run("keys", "create", "--type", "user", "--repo", repo)
+    assert answer("confirm", "--list", "--repo", repo) == []
+    assert run("confirm", "--list", "--repo", repo).stdout.split() == ["SECRET", "FOR", "NAME", "E-MAIL", "LINK"]
+    assert "nothing waits; threadd confirm --list shows" in run("confirm", "--repo", repo, code=1).output
+    assert "nothing waits for that" in run("confirm", "bunknown", "--repo", repo, code=1).output
 
 
 def test_databases_are_listed(repo: Path) -> None:

@@ -170,3 +170,61 @@ def test_the_repository_is_an_absolute_path(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.chdir(tmp_path)
     assert load(flags={"repo": "here"}).repo == tmp_path / "here"
     assert load(environment={"THREADD_REPO": "~/there"}).repo == tmp_path / "home" / "there"
+
+
+@pytest.mark.parametrize(
+    ("flags", "asks"),
+    [
+        ({}, False),
+        ({"hub_api": "[::1]:3006", "hub_web": "localhost:3007"}, False),
+        ({"hub_api": "off", "hub_web": "off"}, False),
+        ({"hub_api": "0.0.0.0:3006"}, True),
+        ({"hub_web": "0.0.0.0:3007"}, True),
+        ({"hub_api": "hub.example.org:3006"}, True),
+        ({"hub_api": "0.0.0.0:3006", "confirm": "auto"}, False),
+        ({"confirm": "ask"}, True),
+        ({"confirm": "LOOPBACK"}, False),
+    ],
+)
+def test_who_has_to_confirm(flags: dict[str, str], asks: bool) -> None:  # noqa: FBT001
+    assert load(flags=flags).asks_to_confirm is asks
+
+
+@pytest.mark.parametrize(
+    ("flags", "url"),
+    [
+        ({}, "http://127.0.0.1:8006"),
+        ({"gateway": "off"}, ""),
+        ({"gateway": "0.0.0.0:80"}, "http://127.0.0.1:80"),
+        ({"gateway": "[::1]:80"}, "http://[::1]:80"),
+    ],
+)
+def test_where_links_begin(flags: dict[str, str], url: str) -> None:
+    assert load(flags=flags).gateway_url == url
+
+
+def test_a_server_of_email() -> None:
+    assert load().smtp is None
+    server = load(flags={"smtp": "smtp://us%40er:pass%2Fword@mail.example.org?from=hub@example.org"}).smtp
+    assert server == config.SmtpServer(
+        "mail.example.org", 587, "hub@example.org", encrypted=False, username="us@er", password="pass/word"
+    )
+    assert "pass/word" not in repr(server)
+    server = load(environment={"THREADD_SMTP": "smtps://mail.example.org:1465?from=a@b"}).smtp
+    assert server == config.SmtpServer("mail.example.org", 1465, "a@b", encrypted=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["mail.example.org", "smtp://", "smtp://h", "http://h?from=a@b", "smtp://h:x?from=a@b", "smtp://[?from=a"]
+)
+def test_what_is_no_server_of_email(text: str) -> None:
+    with pytest.raises(SettingError, match="is no server of e-mail; write for example smtp://"):
+        load(flags={"smtp": text})
+
+
+def test_a_secret_for_test_suites() -> None:
+    assert load().confirm_secret == ""
+    assert load(flags={"confirm_secret": "hubsession"}).confirm_secret == "hubsession"
+    assert "hubsession" not in repr(load(flags={"confirm_secret": "hubsession"}))
+    with pytest.raises(SettingError, match="--confirm-secret"):
+        load(flags={"confirm_secret": "a/b"})
