@@ -21,6 +21,7 @@ _HEAD: Final = b"\x03"
 _IDENTITY_LOG: Final = b"\x04"
 _RECORD: Final = b"\x05"
 _SEGMENT: Final = b"\x06"
+_PEER: Final = b"\x07"
 _DATABASE: Final = b"\x10"
 _COLLECTION: Final = b"\x11"
 _DOCUMENT: Final = b"\x12"
@@ -141,6 +142,21 @@ def segment_of(key: bytes) -> tuple[int, int, int]:
     """Thread number, log number and number in a key of `segment`."""
     thread_number, log_number, number = _THREE_NUMBERS.unpack_from(key, 1)
     return thread_number, log_number, number
+
+
+def peer(peer_id: bytes) -> bytes:
+    """Key of where another host is."""
+    return _PEER + peer_id
+
+
+def peers() -> Range:
+    """All other hosts."""
+    return _whole(_PEER)
+
+
+def peer_id_of(key: bytes) -> bytes:
+    """The peer ID in a key of `peer`."""
+    return key[1:]
 
 
 # Databases

@@ -1,0 +1,88 @@
+"""All that this host has to do with others, put together."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+from net.address_book import AddressBook
+from net.network import Network
+from net.peer_client import PeerClient, Transport
+from net.peer_service import PeerService
+from net.pulling import Puller
+from net.replication import Replication
+from net.sync import Sleep, Sync
+from net.thread_id import ThreadID
+from net.threads import Threads
+from store.engine import Engine
+
+
+class Peering:
+    """The parts of the exchange with other hosts.
+
+    Args:
+        engine: The store.
+        threads: The threads.
+        network: What can be done without other hosts.
+        transport: Brings calls to hosts.
+        clock: Nanoseconds since 1970.
+        seconds: Seconds from any moment.
+        sleep: Waits some seconds.
+        chance: Spreads retries.
+
+    Attributes:
+        book: Remembers where hosts are.
+        sync: Keeps threads in step; it is to be started and closed.
+        service: Answers the calls of hosts.
+        replication: The verbs that clients use.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        threads: Threads,
+        network: Network,
+        transport: Transport,
+        clock: Callable[[], int],
+        *,
+        seconds: Callable[[], float] = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.book = AddressBook(engine)
+        client = PeerClient(transport, self.book)
+        puller = Puller(engine, threads, network, client, self.book, self._changed)
+        self.sync = Sync(
+            engine,
+            threads,
+            client,
+            self.book,
+            puller,
+            clock=seconds,
+            sleep=sleep,
+            chance=chance or random.Random(),  # noqa: S311 - it spreads retries
+        )
+        self.service = PeerService(engine, threads, network, self.sync, self.book.keep, clock)
+        self.replication = Replication(engine, threads, network, client, self.book, puller, self.sync, clock)
+
+    def is_connected(self, peer: bytes, dialled: bool) -> None:  # noqa: FBT001 - the host calls it so
+        """A host is connected; one that has called is back.
+
+        Args:
+            peer: Its peer ID.
+            dialled: Whether it was called from here.
+        """
+        if not dialled:
+            self.sync.is_back(peer)
+
+    def is_identified(self, peer: bytes, addresses: tuple[bytes, ...]) -> None:
+        """A host has said where it listens.
+
+        Args:
+            peer: Its peer ID.
+            addresses: Multiaddrs in bytes.
+        """
+        self.book.learn(peer, addresses)
+
+    def _changed(self, thread: ThreadID) -> None:
+        self.sync.has_changed(thread)
