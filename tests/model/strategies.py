@@ -9,7 +9,7 @@ NAMES = ["things", "Other-2"]
 IDS = ["a", "b", "c", "B", "a/b", "é", "\uff41", "\U0001f600", "a\0b", "\0" * 200, "x" * 400]
 ABSENT_IDS = ["", "nobody", "y" * 401]
 
-LONG = ["x" * 47, "x" * 48, "x" * 48 + "a", "x" * 48 + "b", "x" * 300]
+LONG = ["x" * 47, "x" * 48, "x" * 48 + "a", "x" * 48 + "b", "x" * 100, "x" * 300, "x" * 300 + "a", "x" * 300 + "b"]
 STRINGS = ["", "a", "b", "ab", "a\0", "\0", "é", "\uff41", "\U0001f600", "<&>\u2028", *LONG]
 INTEGERS = [0, 1, -1, 2, 1000, 2**53, 2**53 + 1, 2**63, -(2**64), 10**40]
 WRITTEN = [Written(text) for text in ["1.0", "1e3", "-0.0", "-0", "1.50", "0.1", "1E300", "-1e300", "5e-324"]]
@@ -210,3 +210,28 @@ def _operation(draw, arguments):
 
 operations = _operation(WRITES | READS)
 reads = _operation(READS)
+
+
+def _with(method, argument):
+    """The same instances as an argument of another method that writes."""
+    if method == "Delete":
+        return [one if isinstance(one, str) else one["_id"] for one in argument]
+    return [{"_id": one} if isinstance(one, str) else one for one in argument]
+
+
+def _can_be_named(one):
+    return isinstance(one, str) or (isinstance(one, dict) and isinstance(one.get("_id"), str))
+
+
+@st.composite
+def transactions(draw):
+    """Operations of a transaction, of which many write what the one before wrote."""
+    result = []
+    for _ in range(draw(st.integers(0, 6))):
+        method, argument = result[-1] if result else ("", [])
+        if method in WRITES and all(map(_can_be_named, argument)) and draw(st.booleans()):
+            method = draw(st.sampled_from(sorted(WRITES)))
+            result.append((method, _with(method, argument)))
+        else:
+            result.append(draw(operations))
+    return result

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -282,7 +282,7 @@ class ApiMachine(RuleBasedStateMachine):
 
     @rule(
         at=places,
-        operations=st.lists(made_up.operations, max_size=6),
+        operations=made_up.transactions(),
         end=st.sampled_from(["end", "end", "end", "end", "discard", "abandon"]),
     )
     def write_transaction(self, at, operations, end):
@@ -295,6 +295,7 @@ class ApiMachine(RuleBasedStateMachine):
             return
         for method, argument in operations:
             self.ask(stream, transaction, method, argument)
+        self.ask(stream, transaction, "Find", {})
         if end == "abandon":
             stream.abandon()
             return
@@ -329,6 +330,7 @@ class ApiMachine(RuleBasedStateMachine):
         stream, transaction = reader = data.draw(st.sampled_from(self.readers))
         for operation in operations:
             self.ask(stream, transaction, *operation)
+        self.ask(stream, transaction, "Find", {})
         if last:
             stream.end()
             self.readers.remove(reader)
@@ -475,6 +477,7 @@ STATEFUL = settings(
     stateful_step_count=40,
     deadline=None,
     print_blob=True,
+    phases=[Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
 

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model import strategies as made_up
 from model.client import Client
-from model.model import find, parsed, text_of
+from model.model import find, is_number, parsed, text_of, value_at
 
 from net.thread_id import ThreadID, Variant
 from proto import threads_pb2 as pb
@@ -50,6 +50,20 @@ def ids(documents):
     return [document["_id"] for document in documents]
 
 
+def at_a_value(document, path, operation):
+    """A query for the value that a document has; for everything where it has none that can be asked for."""
+    value = value_at(document, path)
+    if isinstance(value, bool):
+        wanted = {"bool": value}
+    elif isinstance(value, str):
+        wanted = {"string": value}
+    elif is_number(value):
+        wanted = {"float": value}
+    else:
+        return {"sort": {"fieldPath": path}, "limit": 10}
+    return {"ands": [{"fieldPath": path, "operation": operation, "value": wanted}]}
+
+
 def test_rows_are_the_same_with_and_without_an_index(start_daemon):
     daemon = start_daemon()
 
@@ -59,16 +73,18 @@ def test_rows_are_the_same_with_and_without_an_index(start_daemon):
         later=st.lists(st.tuples(st.integers(0, 44), made_up.typed), max_size=20),
         gone=st.lists(st.integers(0, 44), max_size=5),
         paths=st.lists(st.sampled_from(made_up.PATHS), min_size=1, unique=True),
+        pointed=st.lists(st.tuples(st.integers(0, 44), st.sampled_from(made_up.PATHS), st.integers(0, 5)), max_size=10),
         queries=st.lists(made_up.good_queries(), min_size=10, max_size=25),
     )
-    def same(contents, later, gone, paths, queries):
+    def same(contents, later, gone, paths, pointed, queries):
         pair = Pair(daemon.threads_api, paths)
         pair.both("Create", instances=texts({**one, "_id": f"{n:02}"} for n, one in enumerate(contents)))
         pair.make_indexes()
         pair.both("Save", instances=texts({**one, "_id": f"{n:02}"} for n, one in later))
         pair.both("Delete", instanceIDs=[f"{n:02}" for n in gone])
         everything = [{document["_id"]: document for document in rows} for rows in pair.rows({})]
-        for query in queries:
+        at_values = [at_a_value(everything[0].get(f"{n:02}"), path, operation) for n, path, operation in pointed]
+        for query in queries + at_values:
             plain, indexed = pair.rows(query)
             assert ids(plain) == ids(find(everything[0], query)), query
             assert ids(indexed) == ids(find(everything[1], query)), query
