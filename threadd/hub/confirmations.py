@@ -13,11 +13,14 @@ from typing import Protocol
 import structlog
 
 from threadd.hub.api_keys import random_token
-from threadd.hub.errors import NotConfirmedError
+from threadd.hub.errors import NotConfirmedError, TooManyWaitingError
 from threadd.hub.sessions import TOKEN_BYTES
 
 WAIT_SECONDS = 30 * 60.0
 """How long a sign-up or sign-in waits for its confirmation."""
+
+MAX_WAITING = 1_000
+"""How many sign-ups and sign-ins may wait at once: whoever can reach the Hub can begin one."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -100,10 +103,13 @@ class Confirmations:
 
         Raises:
             NotConfirmedError: Nobody did in time.
+            TooManyWaitingError: `MAX_WAITING` wait already.
             MailError: The link could not be sent.
         """
         if not (self.options.ask or ask):
             return
+        if len(self._waiting) >= MAX_WAITING:
+            raise TooManyWaitingError
         secret = self.options.secret or random_token(self._randomness, TOKEN_BYTES)
         waiting = Confirmation(secret, purpose, name, email, self._clock())
         self._waiting.append(waiting)

@@ -5,6 +5,7 @@ in between can sign in again and go on.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from net.errors import ThreadNotFoundError
 from net.network import Network
@@ -25,6 +26,16 @@ from threadd.hub.sessions import Sessions
 
 ThreadEnding = Callable[[ThreadID], Awaitable[None]]
 """Is awaited before a database is deleted with its account, to end what else hangs on it."""
+
+
+@dataclass(slots=True)
+class _Lost:
+    """A thread that goes with an account: who owns it by that account, and whether somebody else does, too."""
+
+    thread: ThreadID
+    is_db: bool
+    owners: list[bytes] = field(default_factory=list)
+    has_other_owner: bool = False
 
 
 class Destruction:
@@ -80,20 +91,23 @@ class Destruction:
             raise BuiltInAccountError
         self._check_owns_none(account)
         while threads := self._threads_of(account.public_key):
-            for owner, thread, is_db in threads:
-                if not self._has_other_owner(thread, account.public_key):
-                    await self._delete_thread(thread, is_db=is_db)
-                await self._ownership.drop(owner, thread)
+            for lost in threads:
+                if not lost.has_other_owner:
+                    await self._delete_thread(lost.thread, is_db=lost.is_db)
+                for owner in lost.owners:
+                    await self._ownership.drop(owner, lost.thread)
         # From here to the submission nothing is awaited, so nothing is made meanwhile.
         self._check_owns_none(account)
-        account = rows.get_account(self._overlay, account.public_key) or account
+        kept = rows.get_account(self._overlay, account.public_key)
+        if kept is None:
+            return  # somebody else was faster
         transaction = Transaction()
         for organisation in self._organisations.of(account.public_key):
             self._organisations.stage_leaving(transaction, organisation, account.public_key)
         self._api_keys.stage_end_of_all(transaction, account.public_key)
         self._sessions.stage_end_of_all(transaction, account.public_key)
         self._invitations.stage_end(transaction, account.public_key)
-        rows.delete_account(transaction, account)
+        rows.delete_account(transaction, kept)
         await self._overlay.submit(transaction)
 
     def _check_owns_none(self, account: AccountRow) -> None:
@@ -101,20 +115,18 @@ class Destruction:
             if role_of(organisation, account.public_key) == Role.OWNER:
                 raise AccountNotEmptyError
 
-    def _threads_of(self, account: bytes) -> list[tuple[bytes, ThreadID, bool]]:
+    def _threads_of(self, account: bytes) -> list[_Lost]:
         keys = {row.key for row in self._api_keys.list(account)}
-        return [
-            (owner, thread, row.is_db)
-            for owner, thread, row in self._ownership.list_all()
-            if owner == account or row.api_key in keys
-        ]
-
-    def _has_other_owner(self, thread: ThreadID, account: bytes) -> bool:
-        keys = {row.key for row in self._api_keys.list(account)}
-        return any(
-            other == thread and owner != account and row.api_key not in keys
-            for owner, other, row in self._ownership.list_all()
-        )
+        lost: dict[ThreadID, _Lost] = {}
+        staying: set[ThreadID] = set()
+        for owner, thread, row in self._ownership.list_all():
+            if owner == account or row.api_key in keys:
+                lost.setdefault(thread, _Lost(thread, is_db=row.is_db)).owners.append(owner)
+            else:
+                staying.add(thread)
+        for thread in staying & lost.keys():
+            lost[thread].has_other_owner = True
+        return list(lost.values())
 
     async def _delete_thread(self, thread: ThreadID, *, is_db: bool) -> None:
         try:

@@ -177,6 +177,13 @@ class NotConfirmedError(ThreaddError):
     default_text = "Could not verify email address"
 
 
+class TooManyWaitingError(ThreaddError):
+    """More sign-ups and sign-ins wait to be confirmed than may."""
+
+    code = StatusCode.RESOURCE_EXHAUSTED
+    default_text = "too many wait to be confirmed: try again later"
+
+
 class MailError(ThreaddError):
     """The e-mail with a link could not be sent."""
 
