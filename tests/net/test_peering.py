@@ -1,0 +1,406 @@
+"""Hosts of ours that exchange threads over a wire in memory, one that can be cut, with the peer's clients misbehaving."""
+
+import asyncio
+import os
+import random
+
+import pytest
+
+from net import cbor, peer_codec
+from net.errors import KeyMismatchError, LogExistsError, MissingKeyError, RecordNotFoundError, ThreadNotFoundError
+from net.keys import PrivateKey
+from net.multiaddr import Multiaddr, peer_address, thread_address
+from net.network import Network
+from net.peer_errors import PeerRefusedError, PeerUnreachableError
+from net.peer_service import CHUNK_BYTES
+from net.peering import Peering
+from net.remote_logs import edges_of
+from net.thread_id import ThreadID
+from net.thread_key import ThreadKey
+from net.threads import Threads
+from proto import net_pb2 as pb
+from store import tables
+from store.errors import StatusCode, ThreaddError
+from store.memory import MemoryEngine
+
+WHERE = Multiaddr.from_text("/ip4/127.0.0.1/tcp/4006")
+
+
+class Wire:
+    """Carries calls between nodes, as the host does: unknown peers and cut ones cannot be reached."""
+
+    def __init__(self):
+        self.nodes, self.cut, self.calls, self.dialled = {}, set(), [], set()
+
+    def of(self, caller):
+        return _End(self, caller)
+
+
+class _End:
+    def __init__(self, wire, caller):
+        self.wire, self.caller = wire, caller
+
+    async def request(self, peer, addresses, method, body, seconds):
+        wire = self.wire
+        await asyncio.sleep(0)
+        if peer not in wire.nodes or {peer, self.caller} & wire.cut:
+            raise PeerUnreachableError
+        node = wire.nodes[peer]
+        if (self.caller, peer) not in wire.dialled and self.caller in wire.nodes:
+            wire.dialled |= {(self.caller, peer), (peer, self.caller)}
+            node.peering.is_connected(self.caller, dialled=False)
+        wire.calls.append((self.caller, peer, method.removeprefix(peer_codec.SERVICE)))
+        try:
+            return await node.peering.service.handle(self.caller, method, body)
+        except ThreaddError as error:
+            raise PeerRefusedError(error.code, error.text) from error
+
+
+class Node:
+    def __init__(self, wire, engine=None, key=None, scale=0.02):
+        self.wire = wire
+        self.engine = engine or MemoryEngine()
+        self.key = key or PrivateKey(os.urandom(32))
+        self.id = self.key.public.peer_id
+        self.threads = Threads(self.engine, self.key, os.urandom, lambda: 1)
+        self.network = Network(self.engine, self.threads, tables.database, lambda _: None)
+
+        async def sleep(seconds):
+            await asyncio.sleep(seconds * scale)
+
+        self.peering = Peering(
+            self.engine,
+            self.threads,
+            self.network,
+            wire.of(self.id),
+            lambda: 1,
+            sleep=sleep,
+            chance=random.Random(1),
+        )
+        self.verbs = self.peering.replication
+        wire.nodes[self.id] = self
+
+    def start(self):
+        self.peering.sync.start()
+        return self
+
+    async def stop(self):
+        self.wire.nodes.pop(self.id, None)
+        self.wire.dialled = {pair for pair in self.wire.dialled if self.id not in pair}
+        await self.peering.sync.close()
+        await self.network.close()
+
+    async def restart(self):
+        await self.stop()
+        return Node(self.wire, self.engine, self.key)
+
+    def address(self, thread):
+        return thread_address(WHERE, self.id, thread)
+
+    async def write(self, thread, number=1, who=None):
+        return [
+            await self.network.create_record(thread, cbor.text_string(f"{n}"), who or self.key.public)
+            for n in range(number)
+        ]
+
+    def heads(self, thread):
+        return {log.id: (log.head, log.counter) for log in self.threads.get(self.engine, thread).logs}
+
+
+@pytest.fixture
+async def wire():
+    made = Wire()
+    yield made
+    for node in list(made.nodes.values()):
+        await node.stop()
+
+
+def new_thread():
+    return ThreadID(b"\1\x55" + os.urandom(32)), ThreadKey(os.urandom(32), os.urandom(32))
+
+
+async def until(condition, seconds=10):
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.005)
+
+
+async def in_step(thread, *nodes, seconds=10):
+    def equal():
+        first, *others = [node.heads(thread) for node in nodes]
+        return all(other == first for other in others)
+
+    try:
+        await until(equal, seconds)
+    except TimeoutError:
+        raise AssertionError([(node.heads(thread), node.peering.sync.states()) for node in nodes]) from None
+
+
+async def quiet(wire, thread, *nodes):
+    """Wait until all know that all is equal; then cycles are all that goes on."""
+    await in_step(thread, *nodes)
+    await asyncio.sleep(0.3)
+    wire.calls.clear()
+    await asyncio.sleep(0.5)
+    assert {method for _, _, method in wire.calls} <= {"ExchangeEdges"}, wire.calls
+
+
+async def two(wire, records=3):
+    one, other = Node(wire).start(), Node(wire).start()
+    thread, key = new_thread()
+    await one.network.create_thread(thread, identity=one.key.public, key=key)
+    await one.write(thread, records)
+    await other.verbs.add_thread(one.address(thread), identity=other.key.public, key=key)
+    return one, other, thread, key
+
+
+async def test_a_join_brings_all_records_and_both_see_each_others_writes(wire):
+    one, other, thread, _ = await two(wire)
+    await in_step(thread, one, other)
+    for _ in range(3):
+        await one.write(thread)
+        await other.write(thread)
+        await in_step(thread, one, other, seconds=2)
+    assert len(one.heads(thread)) == 2
+    await quiet(wire, thread, one, other)
+
+
+async def test_a_write_is_pushed_with_one_call(wire):
+    one, other, thread, _ = await two(wire)
+    await other.write(thread)
+    await quiet(wire, thread, one, other)
+    wire.calls.clear()
+    await one.write(thread)
+    await in_step(thread, one, other)
+    pushed = [call for call in wire.calls if call[2] != "ExchangeEdges"]
+    assert pushed == [(one.id, other.id, "PushRecord")]
+
+
+async def test_a_first_write_takes_its_log_along(wire):
+    one, other, thread, _ = await two(wire)
+    await quiet(wire, thread, one, other)
+    await one.network.create_record(thread, cbor.text_string("x"), PrivateKey(bytes(32)).public)
+    await in_step(thread, one, other, seconds=1)
+
+
+async def test_many_records_come_in_chunks(wire):
+    one = Node(wire).start()
+    thread, key = new_thread()
+    await one.network.create_thread(thread, identity=one.key.public, key=key)
+    body = cbor.byte_string(bytes(200_000))
+    for _ in range(60):
+        await one.network.create_record(thread, body, one.key.public)
+    other = Node(wire).start()
+    await other.verbs.add_thread(one.address(thread), identity=other.key.public, key=key)
+    await in_step(thread, one, other)
+    assert sum(method == "GetRecords" for _, _, method in wire.calls) >= 60 * 200_000 // CHUNK_BYTES
+
+
+async def test_a_host_that_was_away_catches_up_without_another_write(wire):
+    one, other, thread, _ = await two(wire)
+    await in_step(thread, one, other)
+    engine, key = other.engine, other.key
+    await other.stop()
+    await one.write(thread, 100)
+    other = Node(wire, engine, key).start()
+    await in_step(thread, one, other)
+
+
+async def test_what_was_written_while_all_others_were_away_reaches_them(wire):
+    one, other, thread, _ = await two(wire)
+    await in_step(thread, one, other)
+    wire.cut.add(other.id)
+    await one.write(thread, 5)
+    await other.write(thread, 5)
+    await asyncio.sleep(0.2)
+    wire.cut.clear()
+    await in_step(thread, one, other)
+    await quiet(wire, thread, one, other)
+
+
+async def test_a_third_joins_from_the_second_while_the_first_is_gone(wire):
+    one, other, thread, key = await two(wire, 50)
+    await in_step(thread, one, other)
+    await one.stop()
+    third = Node(wire).start()
+    await third.verbs.add_thread(other.address(thread), identity=third.key.public, key=key)
+    await in_step(thread, other, third)
+    await third.write(thread, 2)
+    await in_step(thread, other, third)
+    again = Node(wire, one.engine, one.key).start()
+    await in_step(thread, again, other, third)
+    await quiet(wire, thread, again, other, third)
+
+
+async def test_a_replicator_without_the_read_key(wire):
+    one, replicator = Node(wire).start(), Node(wire).start()
+    thread, key = new_thread()
+    await one.network.create_thread(thread, identity=one.key.public, key=key)
+    await one.write(thread, 3)
+    address = WHERE.encapsulate(peer_address(replicator.id))
+    assert await one.verbs.add_replicator(thread, address) == replicator.id
+    await in_step(thread, one, replicator)
+    assert replicator.threads.get(replicator.engine, thread).key == ThreadKey(key.service)
+    await one.write(thread, 3)
+    await in_step(thread, one, replicator)
+    joined = Node(wire).start()
+    await joined.verbs.add_thread(replicator.address(thread), identity=joined.key.public, key=key)
+    await in_step(thread, one, joined, replicator)
+    assert edges_of(one.engine, thread) == edges_of(replicator.engine, thread)
+
+
+async def test_a_replicator_that_is_away_changes_nothing(wire):
+    one = Node(wire).start()
+    thread, key = new_thread()
+    before = await one.network.create_thread(thread, identity=one.key.public, key=key)
+    with pytest.raises(PeerUnreachableError):
+        await one.verbs.add_replicator(thread, WHERE.encapsulate(peer_address(PrivateKey(bytes(32)).public.peer_id)))
+    assert one.threads.get(one.engine, thread) == before
+    with pytest.raises(ThreadNotFoundError):
+        await one.verbs.add_replicator(new_thread()[0], WHERE.encapsulate(peer_address(one.id)))
+    assert await one.verbs.add_replicator(thread, WHERE.encapsulate(peer_address(one.id))) == one.id
+
+
+async def test_joins_that_fail_leave_nothing_behind(wire):
+    one, other, thread, key = await two(wire)
+    third = Node(wire).start()
+    unknown, _ = new_thread()
+    stranger = PrivateKey(bytes(32)).public.peer_id
+    wrong = ThreadKey(os.urandom(32), key.read)
+    join = third.verbs.add_thread
+    for address, given, error in (
+        (one.address(thread), wrong, PeerRefusedError),
+        (one.address(unknown), key, PeerRefusedError),
+        (thread_address(WHERE, stranger, thread), key, PeerUnreachableError),
+        (one.address(thread), None, MissingKeyError),
+        (third.address(thread), key, ThreadNotFoundError),
+    ):
+        with pytest.raises(error):
+            await join(address, identity=third.key.public, key=given)
+        assert list(third.threads.list(third.engine)) == []
+        assert third.peering.sync.states() == []
+    await join(one.address(thread), identity=third.key.public, key=key)
+    with pytest.raises(LogExistsError):
+        await join(one.address(thread), identity=third.key.public, key=key)
+    identity = PrivateKey(b"x" * 32).public
+    with pytest.raises((KeyMismatchError, PeerRefusedError)):
+        await join(one.address(thread), identity=identity, key=wrong)
+    await join(other.address(thread), identity=identity, key=key)
+    await in_step(thread, one, other, third)
+
+
+async def test_an_address_of_our_own_is_not_dialled(wire):
+    one, _, thread, key = await two(wire)
+    identity = PrivateKey(b"y" * 32).public
+    wire.calls.clear()
+    await one.verbs.add_thread(one.address(thread), identity=identity, key=key)
+    assert (one.id, one.id) not in {call[:2] for call in wire.calls}
+
+
+async def test_a_record_that_is_elsewhere_is_pulled_once(wire):
+    one, other, thread, _ = await two(wire)
+    await in_step(thread, one, other)
+    await other.peering.sync.close()
+    wire.nodes.pop(other.id)
+    (record,) = await one.write(thread)
+    wire.nodes[other.id] = other
+    assert await other.verbs.get_record(thread, record.record.cid) == record.record.blocks
+    with pytest.raises(RecordNotFoundError):
+        await other.verbs.get_record(thread, record.record.cid[:-1] + bytes([record.record.cid[-1] ^ 1]))
+    wire.cut.add(one.id)
+    with pytest.raises(PeerUnreachableError):
+        await other.verbs.pull_thread(thread)
+
+
+async def test_a_thread_that_is_deleted_is_asked_for_no_more(wire):
+    one, other, thread, _ = await two(wire)
+    await in_step(thread, one, other)
+    await other.network.delete_thread(thread)
+    await one.write(thread, 3)
+    await asyncio.sleep(0.5)
+    assert list(other.threads.list(other.engine)) == []
+    assert all(state.threads == 0 for state in other.peering.sync.states())
+
+
+class Stranger:
+    """Calls a node with whatever bytes it likes."""
+
+    def __init__(self, wire, node):
+        self.id = PrivateKey(os.urandom(32)).public.peer_id
+        self.end, self.node = wire.of(self.id), node
+
+    async def call(self, method, message):
+        body = message if isinstance(message, bytes) else message.SerializeToString()
+        return await self.end.request(self.node.id, [], peer_codec.SERVICE + method, body, 1)
+
+    async def refused(self, method, message):
+        with pytest.raises(PeerRefusedError) as refused:
+            await self.call(method, message)
+        return refused.value.status
+
+
+async def test_what_strangers_may_not_do(wire):
+    one, other, thread, key = await two(wire)
+    await in_step(thread, one, other)
+    before = one.heads(thread)
+    stranger = Stranger(wire, one)
+    id_ = thread.bytes
+    for method, request in (("GetLogs", pb.GetLogsRequest), ("GetRecords", pb.GetRecordsRequest)):
+        body = request.Body
+        assert await stranger.refused(method, request(body=body(threadID=id_))) == StatusCode.UNAUTHENTICATED
+        wrong = body(threadID=id_, serviceKey=bytes(32))
+        assert await stranger.refused(method, request(body=wrong)) == StatusCode.UNAUTHENTICATED
+        short = body(threadID=id_, serviceKey=bytes(31))
+        assert await stranger.refused(method, request(body=short)) == StatusCode.INTERNAL
+        unknown = body(threadID=new_thread()[0].bytes, serviceKey=bytes(32))
+        assert await stranger.refused(method, request(body=unknown)) == StatusCode.NOT_FOUND
+        assert await stranger.refused(method, request()) == StatusCode.INVALID_ARGUMENT
+        assert await stranger.refused(method, request(body=body(serviceKey=key.service))) == StatusCode.INVALID_ARGUMENT
+    for method in ("GetLogs", "GetRecords", "PushLog", "PushRecord", "ExchangeEdges"):
+        assert await stranger.refused(method, b"\xff\xff") == StatusCode.INVALID_ARGUMENT
+        assert await stranger.refused(method, b"") == StatusCode.INVALID_ARGUMENT
+    assert await stranger.refused("Nothing", b"") == StatusCode.UNIMPLEMENTED
+    assert one.heads(thread) == before
+
+
+async def test_pushed_logs_of_strangers(wire):
+    one, other, thread, _ = await two(wire)
+    stranger = Stranger(wire, one)
+    key = PrivateKey(os.urandom(32)).public
+    good = {"ID": key.peer_id, "pubKey": key.bytes, "head": b"", "addrs": [b"junk", peer_address(key.peer_id).bytes]}
+
+    def push(log, thread_id=thread.bytes, **more):
+        return pb.PushLogRequest(body=pb.PushLogRequest.Body(threadID=thread_id, log=pb.Log(**log), **more))
+
+    for missing in ("ID", "pubKey", "head"):
+        log = {name: value for name, value in good.items() if name != missing}
+        assert await stranger.refused("PushLog", push(log)) == StatusCode.INVALID_ARGUMENT
+    for wrong in ({"ID": other.id}, {"head": b"x"}, {"pubKey": b"x"}):
+        assert await stranger.refused("PushLog", push(good | wrong)) == StatusCode.INVALID_ARGUMENT
+    assert await stranger.refused("PushLog", push(good, serviceKey=bytes(32))) == StatusCode.UNAUTHENTICATED
+    assert await stranger.refused("PushLog", push(good, new_thread()[0].bytes)) == StatusCode.NOT_FOUND
+    await stranger.call("PushLog", push(good))
+    (log,) = [log for log in one.threads.get(one.engine, thread).logs if log.id == key.peer_id]
+    assert log.addresses == (peer_address(key.peer_id).bytes,)
+
+
+async def test_pushed_records_of_strangers(wire):
+    one, other, thread, _ = await two(wire)
+    await in_step(thread, one, other)
+    other_thread, other_key = new_thread()
+    await other.network.create_thread(other_thread, identity=other.key.public, key=other_key)
+    (foreign,) = await other.write(other_thread)
+    log_id = next(iter(one.heads(thread)))
+    before = one.heads(thread)
+    stranger = Stranger(wire, one)
+
+    def push(blocks, log=log_id):
+        record = pb.Log.Record(
+            recordNode=blocks.record, eventNode=blocks.event, headerNode=blocks.header, bodyNode=blocks.body
+        )
+        body = pb.PushRecordRequest.Body(threadID=thread.bytes, logID=log, record=record)
+        return pb.PushRecordRequest(body=body, counter=2**62)
+
+    assert await stranger.refused("PushRecord", push(foreign.record.blocks)) == StatusCode.INVALID_ARGUMENT
+    assert await stranger.refused("PushRecord", push(foreign.record.blocks, b"no log")) == StatusCode.NOT_FOUND
+    assert one.heads(thread) == before
