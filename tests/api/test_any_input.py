@@ -4,6 +4,7 @@ Whatever comes in: a right status with a text, nothing written by what is refuse
 """
 
 import asyncio
+import itertools
 import json
 import threading
 import time
@@ -73,6 +74,7 @@ PEERS = {f"/threads.net.pb.API/{name}" for name in ("AddThread", "AddReplicator"
 """What needs another host is UNAVAILABLE."""
 TRANSACTIONS = {"/threads.pb.API/ReadTransaction", "/threads.pb.API/WriteTransaction"}
 NETWORK = sorted(name for name in METHODS if name.startswith("/threads.net.pb.API/"))
+DEVELOPERS = sorted(name for name in METHODS if name.startswith(("/api.hubd.pb.", "/api.usersd.pb.")))
 OTHERS = sorted(set(METHODS) - set(THREADS_DB) - set(NETWORK) - {"/grpc.health.v1.Health/Watch"})
 
 
@@ -437,6 +439,33 @@ def test_everything_else(lair, door):
         method = METHODS[name]
         bodies = data.draw(requests_of(method, door))
         check(lair, door, method, bodies, data.draw(callers_of(door, lair)))
+
+    whatever_comes()
+
+
+def test_developers_and_their_organisations(lair):
+    numbers = itertools.count()
+    channel = lair.channels["hub"]
+
+    def developer():
+        """A new developer with an organisation and a mailbox; returns the metadata of the session."""
+        name = f"dev{next(numbers)}"
+        signup = hubd_pb2.SignupRequest(username=name, email=f"{name}@example.org").SerializeToString()
+        reply = channel.unary_unary("/api.hubd.pb.APIService/Signup")(signup, timeout=20)
+        session = [("x-textile-session", hubd_pb2.SignupResponse.FromString(reply).session)]
+        organisation = hubd_pb2.CreateOrgRequest(name=f"org {name}").SerializeToString()
+        channel.unary_unary("/api.hubd.pb.APIService/CreateOrg")(organisation, metadata=session, timeout=20)
+        channel.unary_unary("/api.usersd.pb.APIService/SetupMailbox")(b"", metadata=session, timeout=20)
+        return session, ("x-textile-org", f"org-{name}")
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(data=st.data(), name=st.sampled_from(DEVELOPERS), for_organisation=st.booleans())
+    def whatever_comes(data, name, for_organisation):
+        method = METHODS[name]
+        bodies = data.draw(requests_of(method, "hub"))
+        session, organisation = developer()
+        lair.settle()
+        check(lair, "hub", method, bodies, [*session, organisation] if for_organisation else session)
 
     whatever_comes()
 
