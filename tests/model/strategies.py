@@ -10,7 +10,7 @@ IDS = ["a", "b", "c", "B", "a/b", "é", "\uff41", "\U0001f600", "a\0b", "\0" * 2
 ABSENT_IDS = ["", "nobody", "y" * 401]
 
 LONG = ["x" * 47, "x" * 48, "x" * 48 + "a", "x" * 48 + "b", "x" * 100, "x" * 300, "x" * 300 + "a", "x" * 300 + "b"]
-STRINGS = ["", "a", "b", "ab", "a\0", "\0", "é", "\uff41", "\U0001f600", "<&>\u2028", *LONG]
+STRINGS = ["", "a", "b", "ab", "a\0", "\0", "é", "\uff41", "\U0001f600", "<&>\u2028", *LONG, *LONG]
 INTEGERS = [0, 1, -1, 2, 1000, 2**53, 2**53 + 1, 2**63, -(2**64), 10**40]
 WRITTEN = [Written(text) for text in ["1.0", "1e3", "-0.0", "-0", "1.50", "0.1", "1E300", "-1e300", "5e-324"]]
 NUMBERS = [*INTEGERS, *WRITTEN]
@@ -134,7 +134,12 @@ _rest = st.fixed_dictionaries(
         "index": st.sampled_from([*PATHS, "nowhere"]),
     },
 )
-_first_by_a_field = st.fixed_dictionaries({"sort": _sorts, "limit": st.integers(1, 30)})
+_first_by_a_field = st.fixed_dictionaries(
+    {
+        "sort": st.fixed_dictionaries({"fieldPath": st.sampled_from(PATHS)}, optional={"desc": st.booleans()}),
+        "limit": st.integers(1, 30),
+    },
+)
 
 
 @st.composite

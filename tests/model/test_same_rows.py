@@ -73,7 +73,11 @@ def test_rows_are_the_same_with_and_without_an_index(start_daemon):
         later=st.lists(st.tuples(st.integers(0, 44), made_up.typed), max_size=20),
         gone=st.lists(st.integers(0, 44), max_size=5),
         paths=st.lists(st.sampled_from(made_up.PATHS), min_size=1, unique=True),
-        pointed=st.lists(st.tuples(st.integers(0, 44), st.sampled_from(made_up.PATHS), st.integers(0, 5)), max_size=10),
+        pointed=st.lists(
+            st.tuples(st.integers(0, 30), st.sampled_from(["s", *made_up.PATHS]), st.sampled_from([0, 0, *range(6)])),
+            min_size=10,
+            max_size=20,
+        ),
         queries=st.lists(made_up.good_queries(), min_size=10, max_size=25),
     )
     def same(contents, later, gone, paths, pointed, queries):
