@@ -473,7 +473,7 @@ pytestmark = pytest.mark.timeout(900)
 """When there is something to shrink it takes minutes."""
 
 STATEFUL = settings(
-    max_examples=40,
+    max_examples=32,
     stateful_step_count=40,
     deadline=None,
     print_blob=True,
