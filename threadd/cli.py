@@ -42,6 +42,15 @@ _PATIENCE = 10.0
 _PAUSE = 0.1
 
 
+_CERTIFICATES_HELP = """\
+Trust its authority and give the names to this machine, once:
+  sudo install -m 644 {files.authority} /usr/local/share/ca-certificates/threadd.crt && sudo update-ca-certificates
+  printf '127.0.0.1 {api}\\n127.0.0.2 {web}\\n' | sudo tee -a /etc/hosts
+Then serve where programs look for the hosted Hub (ports below 1024 may need root):
+  threadd serve --tls-cert {files.certificate} --tls-key {files.key} --hub-api 127.0.0.1:443 --hub-web 127.0.0.2:443
+Node trusts it with NODE_EXTRA_CA_CERTS={files.authority}"""
+
+
 class _Refusal(click.ClickException):
     """One line on standard error; exit code 1."""
 
@@ -271,6 +280,30 @@ def list_dbs(repo: str | None, *, as_json: bool) -> None:
     found = _call(repo, ListDbs(), list[DbSummary], must_exist=True)
     rows = [(db.id, db.name, str(db.collections)) for db in found]
     _show_table(found, ("ID", "NAME", "COLLECTIONS"), rows, as_json=as_json)
+
+
+@cli.command("certs")
+@_repo_option
+@_json_option
+def make_certificates(repo: str | None, *, as_json: bool) -> None:
+    """Make a certificate for this machine and for the hosted Hub's names, and tell how to use it.
+
+    A program that cannot be changed, with TLS and the hosted Hub's name in it, then runs against this machine. The
+    authority that signs the certificate is made once, in the repository, and is good for these names only.
+
+    \b
+    Example:
+      threadd certs
+    """  # noqa: D301  click looks for the character
+    # It takes a tenth of a second to import what this needs.
+    from threadd import certificates  # noqa: PLC0415
+
+    folder = config.load({"repo": repo}, os.environ).repo / "tls"
+    files = certificates.make(folder, dt.datetime.now(dt.UTC))
+    if as_json:
+        click.echo(_json({"ca": str(files.authority), "cert": str(files.certificate), "key": str(files.key)}))
+        return
+    click.echo(_CERTIFICATES_HELP.format(files=files, api=certificates.HUB_NAMES[0], web=certificates.HUB_NAMES[1]))
 
 
 def _call(repo_flag: str | None, request: Request, result: type[_T], *, must_exist: bool = False) -> _T:
