@@ -126,4 +126,5 @@ def put_progress(transaction: Transaction, thread_number: int, old: ProgressRow,
     """
     key = tables.progress(thread_number)
     transaction.require(key, _progress.encode(old) if old != ProgressRow() else None)
-    transaction.put(key, _progress.encode(new))
+    if new != old:
+        transaction.put(key, _progress.encode(new))

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from store.engine import Engine, Snapshot, Transaction
 from store.errors import StoreError, StoreFullError
+from store.memory import settle
 
 T = TypeVar("T")
 
@@ -60,12 +61,13 @@ class FaultyEngine:
         fault = self.faults.popleft() if self.faults else Fault.NONE
         if fault is Fault.NONE:
             return self.engine.commit(transaction)
-        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        failed: asyncio.Future[None] = loop.create_future()
         error = StoreFullError() if fault is Fault.FULL else StoreError(f"the disk failed: {fault.value}")
         if fault is Fault.UNANSWERED:
-            self.engine.commit(transaction).add_done_callback(lambda _: failed.set_exception(error))
+            self.engine.commit(transaction).add_done_callback(lambda _: settle(failed, error))
         else:
-            failed.set_exception(error)
+            loop.call_soon(settle, failed, error)
         return failed
 
     async def close(self) -> None:

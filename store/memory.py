@@ -83,17 +83,34 @@ class MemoryEngine:
 
     def commit(self, transaction: Transaction) -> "asyncio.Future[None]":
         """See `Engine`; it is done at once, and said in the next turn of the loop."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        error: StoreError | None = None
         if self._closed:
-            future.set_exception(StoreError("the store is closed"))
+            error = StoreError("the store is closed")
         elif any(self.get(key) != expected for key, expected in transaction.requirements.items()):
-            future.set_exception(ConflictError())
+            error = ConflictError()
         else:
             for key, value in transaction.puts.items():
                 self._state.put(key, value)
-            future.set_result(None)
+        loop.call_soon(settle, future, error)
         return future
 
     async def close(self) -> None:
         """See `Engine`."""
         self._closed = True
+
+
+def settle(future: "asyncio.Future[None]", error: Exception | None) -> None:
+    """Say how a commit ended, unless nobody waits for it any more.
+
+    Args:
+        future: What `commit` returned.
+        error: Why nothing was written; None where it was.
+    """
+    if future.cancelled():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)

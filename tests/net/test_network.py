@@ -41,7 +41,7 @@ from store.databases import DatabaseRow
 from store.engine import Transaction
 from store.errors import ConflictError, StatusCode, StoreFullError
 from store.faulty import Fault, FaultyEngine
-from store.memory import MemoryEngine
+from store.memory import MemoryEngine, settle
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 RAW = json.loads((VECTORS / "records_raw.json").read_text())
@@ -78,7 +78,7 @@ class Engine(FaultyEngine):
 
     def _commit(self, transaction, done):
         made = super().commit(transaction)
-        done.set_exception(made.exception()) if made.exception() else done.set_result(None)
+        made.add_done_callback(lambda made: settle(done, made.exception()))
 
 
 class Randomness:

@@ -61,7 +61,6 @@ async def test_what_stood_on_a_failed_commit_fails_and_nothing_of_it_is_seen():
         transaction.require(b"n", overlay.get(b"n"))
         futures.append(overlay.submit(transaction))
     results = await asyncio.gather(*futures, return_exceptions=True)
-    await asyncio.sleep(0)  # the overlay hears of a failure in the turn of the loop after it
     assert [type(result) for result in results] == [StoreError, ConflictError, ConflictError]
     assert overlay.get(b"n") == b"0"
     await overlay.submit(transaction_of({b"n": b"9"}))
