@@ -3,11 +3,13 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from net.address_book import AddressBook
+from net.multiaddr import Multiaddr
 from net.network import Network
 from net.peer_client import PeerClient, Transport
+from net.peer_errors import PeerUnreachableError
 from net.peer_service import PeerService
 from net.pulling import Puller
 from net.replication import Replication
@@ -15,6 +17,21 @@ from net.sync import Sleep, Sync
 from net.thread_id import ThreadID
 from net.threads import Threads
 from store.engine import Engine
+
+
+class Line:
+    """The way to other hosts, for what is made before there is one."""
+
+    def __init__(self) -> None:
+        self.transport: Transport | None = None
+
+    async def request(
+        self, peer: bytes, addresses: Sequence[Multiaddr], method: str, body: bytes, seconds: float
+    ) -> bytes:
+        """Call a method of a peer; as `Transport.request`."""
+        if self.transport is None:
+            raise PeerUnreachableError("this daemon does not talk to other hosts: its host-addr is off")
+        return await self.transport.request(peer, addresses, method, body, seconds)
 
 
 class Peering:

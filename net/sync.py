@@ -11,6 +11,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from net.address_book import AddressBook
 from net.errors import SubscriberTooSlowError, ThreadNotFoundError
@@ -136,8 +137,8 @@ class Sync:
         """Begin: dial the hosts of all threads, compare, pull and push."""
         for thread in self._threads.list(self._engine):
             self.has_changed(thread)
-        self._spawn(self._follow())
-        self._spawn(self._cycle())
+        self._spawn(self._follow)
+        self._spawn(self._cycle)
 
     async def close(self) -> None:
         """End all work; what is not done is done after the next start."""
@@ -206,7 +207,7 @@ class Sync:
         self._pusher.remember(thread)
         if (peer, thread) not in self._confirming:
             self._confirming.add((peer, thread))
-            self._spawn(self._confirm(self._peer(peer), thread))
+            self._spawn(partial(self._confirm, self._peer(peer), thread))
 
     def has_changed(self, thread: ThreadID) -> None:
         """The thread has come here, or its logs or their hosts have changed, or it has gone."""
@@ -231,20 +232,18 @@ class Sync:
         peer = self._peers.get(peer_id)
         if peer is None:
             peer = self._peers[peer_id] = _Peer(peer_id)
-            self._spawn(self._work(peer, peer.pushes, self._push_some))
-            self._spawn(self._work(peer, peer.pulls, self._pull_some))
+            self._spawn(partial(self._work, peer, peer.pushes, self._push_some))
+            self._spawn(partial(self._work, peer, peer.pulls, self._pull_some))
         return peer
 
-    def _spawn(self, work: "Awaitable[None]") -> None:
+    def _spawn(self, work: Callable[[], Awaitable[None]]) -> None:
         async def run() -> None:
             try:
-                await work
+                await work()
             except Exception:
                 log.exception("a part of the exchange with other hosts failed")
 
         if self._closing:
-            if asyncio.iscoroutine(work):
-                work.close()
             return
         task = asyncio.create_task(run())
         self._tasks.add(task)

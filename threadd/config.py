@@ -96,7 +96,17 @@ def parse_endpoint(text: str) -> Endpoint | None:
     return Endpoint(host, int(port))
 
 
-def _parse_host_addr(text: str) -> Multiaddr:
+def _parse_host_addr(text: str) -> Multiaddr | None:
+    return None if text.lower() == _OFF else _parse_listen(text)
+
+
+def _parse_announce(text: str) -> tuple[Multiaddr, ...]:
+    if text.lower() == _OFF:
+        return ()
+    return tuple(_parse_listen(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _parse_listen(text: str) -> Multiaddr:
     try:
         address = Multiaddr.from_text(text)
     except InvalidAddressError as error:
@@ -247,7 +257,16 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("threads_api", "127.0.0.1:6006", parse_endpoint, "The gRPC door of a plain threads daemon.", _ADDRESS),
     Setting("threads_web", "127.0.0.1:6007", parse_endpoint, "The grpc-web door of a plain threads daemon.", _ADDRESS),
     Setting("gateway", "127.0.0.1:8006", parse_endpoint, "The HTTP gateway.", _ADDRESS),
-    Setting("host_addr", "/ip4/0.0.0.0/tcp/4006", _parse_host_addr, "Where peers reach this daemon.", "MULTIADDR"),
+    Setting(
+        "host_addr", "/ip4/0.0.0.0/tcp/4006", _parse_host_addr, "Where peers reach this daemon, or off.", "MULTIADDR"
+    ),
+    Setting(
+        "announce",
+        _OFF,
+        _parse_announce,
+        "Where peers are told to dial this daemon; off for the addresses of this machine.",
+        "MULTIADDR,..",
+    ),
     Setting(
         "threads_open",
         "false",
@@ -298,7 +317,8 @@ class Settings:
     threads_api: Endpoint | None
     threads_web: Endpoint | None
     gateway: Endpoint | None
-    host_addr: Multiaddr
+    host_addr: Multiaddr | None
+    announce: tuple[Multiaddr, ...]
     threads_open: bool
     tls_cert: Path | None
     tls_key: Path | None

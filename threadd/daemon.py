@@ -12,6 +12,7 @@ from typing import TextIO
 
 import structlog
 
+from net.multiaddr import Multiaddr
 from store.accounts import ApiKeyRow
 from threadd.api.dispatcher import Dispatcher
 from threadd.api.doors import Services, hub_dispatcher, threads_dispatcher
@@ -22,6 +23,7 @@ from threadd.control import ControlServer
 from threadd.hub.api_keys import KeyKind
 from threadd.hub.confirmations import ConfirmationOptions
 from threadd.hub.smtp import SmtpMailer
+from threadd.peers import open_host
 from threadd.rooms import Rooms, open_rooms
 from threadd.tls import Tls
 from threadd.web.door import WebDoor
@@ -36,6 +38,9 @@ threads, _ := client.NewClient("{address}", {transport}, grpc.WithPerRPCCredenti
 token, _ := threads.GetToken(ctx, thread.NewLibp2pIdentity(privateKey))
 err := threads.NewDB(thread.NewTokenContext(ctx, token), thread.NewIDV1(thread.Raw, 32))
 """
+
+# Named in the addresses of threads by a daemon that talks to no other.
+_UNHEARD = Multiaddr.from_text("/ip4/0.0.0.0/tcp/4006")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -59,13 +64,14 @@ async def run(settings: Settings, output: TextIO | None = None) -> None:
             settings.repo, threads_per_owner=settings.threads_per_owner, confirmation=_confirmation(settings)
         )
         rooms = await stack.enter_async_context(opening)
-        doors = _Doors(settings, rooms)
+        peers = await stack.enter_async_context(open_host(rooms, settings))
+        doors = _Doors(settings, rooms, peers)
         stack.push_async_callback(doors.close)
         await doors.open()
         control = ControlServer(settings.repo, rooms.operator.handle_json)
         stack.push_async_callback(control.close)
         await control.start()
-        print(await _announcement(settings, rooms, doors, with_key=output.isatty()), file=output, flush=True)
+        print(await _announcement(settings, rooms, doors, peers, with_key=output.isatty()), file=output, flush=True)
         log.info("ready", peer_id=rooms.host_key.public.peer_id_text, repo=str(settings.repo))
         await stop.wait()
         log.info("draining")
@@ -84,13 +90,15 @@ class _Doors:
     Args:
         settings: All settings.
         rooms: What the doors stand on.
+        peers: Where the host listens, if it does.
     """
 
-    def __init__(self, settings: Settings, rooms: Rooms) -> None:
+    def __init__(self, settings: Settings, rooms: Rooms, peers: Multiaddr | None) -> None:
         self._health = Health(lambda: rooms.engine.is_sound)
         self._doors: list[GrpcDoor | WebDoor] = []
         self._settings = settings
         self._rooms = rooms
+        self._peers = peers
         self.listening: dict[str, Endpoint] = {}
         """Where each open door listens, by the name of its setting."""
 
@@ -105,7 +113,9 @@ class _Doors:
             manager=self._rooms.databases,
             network=self._rooms.network,
             host_key=self._rooms.host_key,
-            listen=self._settings.host_addr,
+            replication=self._rooms.peering.replication,
+            listen=self._peers or _UNHEARD,
+            announce=self._settings.announce,
             randomness=os.urandom,
             clock=time.time_ns,
             health=self._health,
@@ -140,7 +150,9 @@ class _Doors:
         await asyncio.gather(*(door.close(_GRACE) for door in self._doors))
 
 
-async def _announcement(settings: Settings, rooms: Rooms, doors: _Doors, *, with_key: bool) -> str:
+async def _announcement(
+    settings: Settings, rooms: Rooms, doors: _Doors, peers: Multiaddr | None, *, with_key: bool
+) -> str:
     """Write what is said at the start; its last line begins with ``ready``."""
     hub = doors.listening.get("hub_api")
     tls = "with TLS" if settings.tls_cert else "without TLS"
@@ -158,10 +170,8 @@ async def _announcement(settings: Settings, rooms: Rooms, doors: _Doors, *, with
     for name, setting, what in kinds:
         place = doors.listening.get(setting)
         lines.append(f"  {name:<12} {f'{place} ({what})' if place else 'off'}")
-    later = (
-        ("gateway", settings.gateway),
-        ("peers", settings.host_addr.text),
-    )
+    lines.append(f"  {'peers':<12} {peers or 'off'}")
+    later = (("gateway", settings.gateway),)
     lines += [f"  {name:<12} not open: comes with a later version ({place})" for name, place in later if place]
     if with_key and hub is not None:
         key = await _shown_key(rooms)
@@ -174,6 +184,7 @@ async def _announcement(settings: Settings, rooms: Rooms, doors: _Doors, *, with
         lines += ["  " + line for line in snippet.split("\n") if line]
         lines += [""]
     open_doors = " ".join(f"{name.replace('_', '-')}={place}" for name, place in doors.listening.items())
+    open_doors += f" peers={peers}" if peers else ""
     lines.append(f"ready {open_doors} peer-id={rooms.host_key.public.peer_id_text}")
     return "\n".join(lines)
 

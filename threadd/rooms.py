@@ -10,6 +10,7 @@ from pathlib import Path
 from net.crypto import Randomness
 from net.keys import PrivateKey
 from net.network import Network
+from net.peering import Line, Peering
 from net.threads import Threads
 from store import repository, tables
 from store import threads as thread_rows
@@ -34,6 +35,8 @@ class Rooms:
         engine: The store.
         host_key: The daemon's own key.
         network: All threads.
+        line: The way to other hosts, once there is one.
+        peering: What goes on with them.
         databases: All databases.
         hub: Accounts and what belongs to them; the next three are parts of it.
         accounts: All accounts.
@@ -45,6 +48,8 @@ class Rooms:
     engine: Engine
     host_key: PrivateKey
     network: Network
+    line: Line
+    peering: Peering
     databases: Manager
     hub: Hub
     accounts: Accounts
@@ -89,6 +94,8 @@ async def open_rooms(
         stack.push_async_callback(databases.close)
         network = Network(engine, threads, tables.database, databases.app_of)
         stack.push_async_callback(network.close)
+        line = Line()
+        peering = Peering(engine, threads, network, line, clock)
 
         hub = Hub.build(
             Overlay(engine),
@@ -107,6 +114,8 @@ async def open_rooms(
             engine=engine,
             host_key=host_key,
             network=network,
+            line=line,
+            peering=peering,
             databases=databases,
             hub=hub,
             accounts=hub.accounts,

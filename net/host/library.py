@@ -4,6 +4,7 @@ Its swarm is not used: that blocks a peer for a minute after a failed dial, adds
 plaintext (libp2p.md). Connections are kept by `net.host.switch`.
 """
 
+import logging
 import warnings
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -39,6 +40,9 @@ with warnings.catch_warnings():
     from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL_ID
     from libp2p.stream_muxer.yamux.yamux import Yamux
     from libp2p.transport.upgrader import TransportUpgrader
+
+# It logs at length what a stranger sends; what matters comes as errors.
+logging.getLogger("libp2p").setLevel(logging.CRITICAL)
 
 __all__ = ["IOException", "Identify"]
 

@@ -11,6 +11,7 @@ from net import tokens
 from net.keys import PrivateKey
 from net.multiaddr import Multiaddr
 from net.network import Network
+from net.peering import Line, Peering
 from net.threads import Threads
 from proto import threadsnet_pb2 as pb
 from store import tables
@@ -35,7 +36,8 @@ async def channel(policy, open_door):
     network = Network(engine, threads, tables.database, lambda _: None)
     addresses = HostAddresses(Multiaddr.from_text("/ip4/127.0.0.1/tcp/4006"), HOST.public.peer_id)
     dispatcher = Dispatcher(policy)
-    dispatcher.register(DESCRIPTOR, NetworkService(network, flow, addresses))
+    replication = Peering(engine, threads, network, Line(), flow.clock).replication
+    dispatcher.register(DESCRIPTOR, NetworkService(network, replication, flow, addresses))
     async with open_door(dispatcher) as opened:
         yield opened
 

@@ -3,7 +3,7 @@
 import fcntl
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from net.multiaddr import Multiaddr, thread_address
 from net.thread_id import ThreadID
@@ -63,6 +63,7 @@ class HostAddresses:
             address of each.
         peer_id: The bytes of the host's peer ID.
         interfaces: Tells the addresses of this machine by family.
+        announce: What peers are told to dial instead.
     """
 
     def __init__(
@@ -70,13 +71,18 @@ class HostAddresses:
         listen: Multiaddr,
         peer_id: bytes,
         interfaces: Callable[[socket.AddressFamily], list[str]] = interface_addresses,
+        *,
+        announce: Sequence[Multiaddr] = (),
     ) -> None:
         self._listen = listen
         self._peer_id = peer_id
         self._interfaces = interfaces
+        self._announce = announce
 
     def listening(self) -> list[Multiaddr]:
         """The addresses that the host can be dialled at."""
+        if self._announce:
+            return list(self._announce)
         (protocol, value), *_ = self._listen.parts
         family = _ANY.get((protocol, value or ""))
         if family is None:

@@ -3,7 +3,7 @@
 Whoever composes a daemon does this, on the event loop that shall serve the calls:
 
     health = Health(works=...)
-    services = Services.build(manager=..., network=..., host_key=..., listen=..., ...)
+    services = Services.build(manager=..., network=..., replication=..., ...)
     threads = GrpcDoor(threads_dispatcher(services), "127.0.0.1:6006")
     hub = GrpcDoor(hub_dispatcher(services, hub), "127.0.0.1:3006")
     port = await threads.open()            # raises DoorError
@@ -15,7 +15,7 @@ Whoever composes a daemon does this, on the event loop that shall serve the call
 Another transport takes the same dispatchers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -25,6 +25,7 @@ from net.crypto import Randomness
 from net.keys import PrivateKey, PublicKey
 from net.multiaddr import Multiaddr
 from net.network import Network
+from net.replication import Replication
 from proto import bucketsd_pb2
 from threadd.api import accounts_service, health_service, network_service, threads_service, users_service
 from threadd.api.accounts_service import AccountsService
@@ -64,8 +65,10 @@ class Services:
         *,
         manager: Manager,
         network: Network,
+        replication: Replication,
         host_key: PrivateKey,
         listen: Multiaddr,
+        announce: Sequence[Multiaddr] = (),
         randomness: Randomness,
         clock: Callable[[], int],
         health: Health,
@@ -75,16 +78,18 @@ class Services:
         Args:
             manager: All databases.
             network: All threads.
+            replication: What goes on between this host and others.
             host_key: The daemon's key, which signs tokens.
             listen: Where peers reach this daemon, such as `/ip4/0.0.0.0/tcp/4006`.
+            announce: What peers are told to dial instead of the addresses of this machine.
             randomness: `os.urandom` outside of tests.
             clock: Nanoseconds since 1970.
             health: The state that health checks tell.
         """
         token_flow = TokenFlow(host_key, randomness, clock)
-        addresses = HostAddresses(listen, host_key.public.peer_id)
+        addresses = HostAddresses(listen, host_key.public.peer_id, announce=announce)
         threads = ThreadsService(manager, token_flow, addresses)
-        network_service = NetworkService(network, token_flow, addresses)
+        network_service = NetworkService(network, replication, token_flow, addresses)
         return cls(host_key.public, threads, network_service, health)
 
 

@@ -12,6 +12,7 @@ from net.keys import PrivateKey, PublicKey, parse_log_key
 from net.multiaddr import Multiaddr
 from net.network import Network
 from net.records import RecordBlocks
+from net.replication import Replication
 from net.thread_id import ThreadID
 from net.thread_key import ThreadKey
 from net.threads import AppendedRecord, LogInfo, ThreadInfo
@@ -29,12 +30,16 @@ class NetworkService:
 
     Args:
         network: The threads of this host.
+        replication: What goes on between this host and others.
         token_flow: Gives tokens.
         addresses: Where this host is reached.
     """
 
-    def __init__(self, network: Network, token_flow: TokenFlow, addresses: HostAddresses) -> None:
+    def __init__(
+        self, network: Network, replication: Replication, token_flow: TokenFlow, addresses: HostAddresses
+    ) -> None:
         self._network = network
+        self._replication = replication
         self._token_flow = token_flow
         self._addresses = addresses
         self._peer_id = token_flow.host_key.public.peer_id
@@ -64,7 +69,7 @@ class NetworkService:
         address = Multiaddr.from_bytes(request.addr)
         key, log_key = _keys(request.keys)
         return self._info(
-            await self._network.add_thread(address, identity=call.identity, key=key, log_key=log_key),
+            await self._replication.add_thread(address, identity=call.identity, key=key, log_key=log_key),
         )
 
     async def get_thread(self, _call: Call, request: pb.GetThreadRequest) -> pb.ThreadInfoReply:
@@ -73,7 +78,7 @@ class NetworkService:
 
     async def pull_thread(self, _call: Call, request: pb.PullThreadRequest) -> pb.PullThreadReply:
         """Ask the other hosts of a thread for what is new."""
-        self._network.pull_thread(ThreadID.from_bytes(request.threadID))
+        await self._replication.pull_thread(ThreadID.from_bytes(request.threadID))
         return pb.PullThreadReply()
 
     async def delete_thread(self, _call: Call, request: pb.DeleteThreadRequest) -> pb.DeleteThreadReply:
@@ -84,7 +89,7 @@ class NetworkService:
     async def add_replicator(self, _call: Call, request: pb.AddReplicatorRequest) -> pb.AddReplicatorReply:
         """Have a host keep a copy of a thread."""
         thread, address = ThreadID.from_bytes(request.threadID), Multiaddr.from_bytes(request.addr)
-        return pb.AddReplicatorReply(peerID=self._network.add_replicator(thread, address))
+        return pb.AddReplicatorReply(peerID=await self._replication.add_replicator(thread, address))
 
     async def create_record(self, call: Call, request: pb.CreateRecordRequest) -> pb.NewRecordReply:
         """Add a record to the caller's log."""
@@ -104,7 +109,7 @@ class NetworkService:
     async def get_record(self, _call: Call, request: pb.GetRecordRequest) -> pb.GetRecordReply:
         """Give a record by its CID."""
         thread, record = ThreadID.from_bytes(request.threadID), cid.check(request.recordID)
-        return pb.GetRecordReply(record=_record(await self._network.get_record(thread, record)))
+        return pb.GetRecordReply(record=_record(await self._replication.get_record(thread, record)))
 
     async def subscribe(self, call: Call, request: pb.SubscribeRequest) -> AsyncGenerator[pb.NewRecordReply, None]:
         """Tell of new records until the client goes away; the headers say that none will be missed from now on."""
