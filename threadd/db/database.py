@@ -13,6 +13,7 @@ from net.thread_key import ThreadKey
 from net.threads import ThreadInfo, Threads
 from store import databases as database_rows
 from store import deletions
+from store import documents as document_rows
 from store.deletions import Deletion
 from store.engine import Engine, Reader, Transaction
 from store.numbers import Numbers
@@ -336,6 +337,16 @@ class Database:
         found = self._collection(collection)
         with self._services.engine.snapshot() as snapshot:
             return await self._view(snapshot, reader).find(found, query)
+
+    def stored(self, collection: str) -> Iterator[bytes]:
+        """JSON texts of all instances as they are kept, past the read filter: for the daemon's own ends.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+        """
+        number = self._collection(collection).number
+        for _, text in document_rows.all_documents(self._services.engine, self._thread.number, number):
+            yield text
 
     @asynccontextmanager
     async def read_transaction(self, collection: str, reader: PublicKey) -> AsyncGenerator[ReadTransaction, None]:

@@ -98,7 +98,7 @@ def parse_instance(data: bytes) -> Document:
         raise InvalidInstanceError(
             f"unmarshaling json instance: an instance is a JSON object, not {kind(value)}",
         )
-    if _depth_exceeds(value, MAX_DEPTH):
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _depth_exceeds(value, MAX_DEPTH):
         raise InvalidInstanceError(f"unmarshaling json instance: JSON nests deeper than {MAX_DEPTH} levels")
     value.pop(MODIFIED_FIELD, None)
     instance_id = value.get(ID_FIELD)

@@ -51,8 +51,13 @@ class Schema:
         Raises:
             SchemaViolationError: With field, rule and JSON pointer of the first violations.
         """
-        value = documents.native(instance)
         try:
+            if self._validator.is_valid(instance):
+                return
+        except ValueError:
+            pass  # it holds a number that the validator does not know
+        try:
+            value = documents.native(instance)
             if self._validator.is_valid(value):
                 return
             violations = [_describe(error) for error in islice(self._validator.iter_errors(value), _MAX_REPORTED)]

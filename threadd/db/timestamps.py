@@ -3,10 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ulid import ULID
-
 _RANDOM_BITS = 80
 _NS_PER_MS = 1_000_000
+
+# An ULID is 128 bits in Crockford's base32, five to a character, the two highest bits of the 130 being 0.
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
+_PAIR_MASK = len(_PAIRS) - 1
+_SHIFTS = range(120, -1, -10)
+
 _YEAR_NS = 365 * 24 * 3600 * 10**9
 
 
@@ -51,7 +56,10 @@ class InstanceIDs:
 
     def next(self) -> str:
         """An ID above every earlier one."""
-        now = self.clock() // _NS_PER_MS << _RANDOM_BITS | int.from_bytes(self.randomness(_RANDOM_BITS // 8), "big")
-        same_millisecond = now >> _RANDOM_BITS <= self._last >> _RANDOM_BITS
-        self._last = self._last + 1 if same_millisecond else now
-        return str(ULID.from_int(self._last)).lower()
+        milliseconds = self.clock() // _NS_PER_MS
+        if milliseconds <= self._last >> _RANDOM_BITS:
+            self._last += 1
+        else:
+            self._last = milliseconds << _RANDOM_BITS | int.from_bytes(self.randomness(_RANDOM_BITS // 8), "big")
+        number = self._last
+        return "".join([_PAIRS[number >> shift & _PAIR_MASK] for shift in _SHIFTS])
