@@ -20,7 +20,7 @@ def test_instance_ids_are_lower_case_ulids(milliseconds, random):
 
 @given(st.lists(st.integers(1, 50), min_size=2, max_size=30))
 def test_instance_ids_rise_within_a_millisecond_and_when_the_clock_goes_back(clock):
-    ids = InstanceIDs((time * MS for time in itertools.cycle(clock)).__next__, lambda count: bytes(count))
+    ids = InstanceIDs((time * MS for time in itertools.cycle(clock)).__next__, bytes)
     made = [ids.next() for _ in range(len(clock))]
     assert made == sorted(set(made))
 
@@ -30,7 +30,7 @@ def test_a_time_is_later_than_all_that_were_seen(events):
     now = 0
     timestamps = Timestamps(lambda: now)
     seen = []
-    for is_own, now in events:  # noqa: B007 - the clock reads it
+    for is_own, now in events:
         if is_own:
             given_out = timestamps.next()
             assert all(given_out > time for time in seen)
