@@ -19,7 +19,7 @@ from net.network import Network
 from net.peer_client import PeerClient
 from net.pulling import Puller
 from net.records import RecordBlocks
-from net.remote_logs import hosts_of
+from net.remote_logs import RemoteLog, hosts_of
 from net.sync import Sync
 from net.thread_id import ThreadID
 from net.thread_key import ThreadKey
@@ -89,15 +89,12 @@ class Replication:
             NetError: As `PeerClient`.
         """
         thread, host = address.thread_id(), address.peer_id()
-        if thread is None or host is None or host == self._threads.host.peer_id:
+        if thread is None or host is None or self.is_own(address):
             return await self._network.add_thread(address, identity=identity, key=key, log_key=log_key)
         self._threads.check_new_log(self._engine, thread, identity, log_key)
         if key is None:
             raise MissingKeyError("a service-key is required to add a thread")
-        self._learn(host, address)
-        logs = [told.log for told in await self._client.get_logs(host, thread, key.service)]
-        if not logs:
-            raise ThreadNotFoundError
+        logs = await self.ask_for_logs(address, key)
 
         def build(reader: Reader, transaction: Transaction) -> None:
             self._threads.check_new_log(reader, thread, identity, log_key)
@@ -109,10 +106,56 @@ class Replication:
             remote_logs.stage_logs(self._threads, reader, transaction, number, logs)
 
         await commit(self._engine, build)
+        return self.has_joined(thread)
+
+    async def ask_for_logs(self, address: Multiaddr, key: ThreadKey) -> list[RemoteLog]:
+        """Ask the host of a thread for its logs; nothing is kept but where the host is.
+
+        Args:
+            address: Ends in `/p2p/<host>/thread/<thread>`.
+            key: The thread's keys.
+
+        Returns:
+            At least one log.
+
+        Raises:
+            InvalidAddressError: The address names no thread or no host.
+            ThreadNotFoundError: The host does not have the thread.
+            NetError: As `PeerClient`.
+        """
+        thread, host = address.thread_id(), address.peer_id()
+        if thread is None or host is None:
+            raise InvalidAddressError("invalid thread address: it must end in /p2p/<host>/thread/<thread ID>")
+        self._learn(host, address)
+        logs = [told.log for told in await self._client.get_logs(host, thread, key.service)]
+        if not logs:
+            raise ThreadNotFoundError
+        return logs
+
+    def has_joined(self, thread: ThreadID) -> ThreadInfo:
+        """Begin to keep a thread in step that has come here with its logs.
+
+        Args:
+            thread: The thread's ID.
+
+        Returns:
+            The thread.
+
+        Raises:
+            ThreadNotFoundError: It is not here.
+        """
         joined = self._threads.get(self._engine, thread)
         self._book.keep(hosts_of(joined.logs))
         self._sync.has_changed(thread)
         return joined
+
+    def is_own(self, address: Multiaddr) -> bool:
+        """Tell whether an address is one of this host.
+
+        Args:
+            address: Holds `/p2p/<host>`.
+        """
+        return address.peer_id() == self._threads.host.peer_id
 
     async def pull_thread(self, thread: ThreadID) -> None:
         """Fetch what the other hosts of a thread have; where there are none, there is nothing to fetch.

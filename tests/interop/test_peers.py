@@ -1,79 +1,13 @@
 """A daemon of ours and real go-threads daemons that keep threads in step, driven through their network APIs."""
 
 import os
-import time
 
 import grpc
 import pytest
-from google.protobuf import message_factory
-
-from net import cbor
-from net.multiaddr import Multiaddr
-from proto import threadsnet_pb2 as pb
+from peers import Api, in_step, new_thread
 
 # The first build downloads and compiles the modules.
 pytestmark = pytest.mark.timeout(900)
-
-DESCRIPTOR = pb.DESCRIPTOR.services_by_name["API"]
-
-
-class Api:
-    """The network API of a daemon."""
-
-    def __init__(self, daemon):
-        self.daemon = daemon
-        self.channel = grpc.insecure_channel(daemon.threads_api, options=[("grpc.max_receive_message_length", -1)])
-        self.id = self("GetHostID").peerID
-
-    def __call__(self, method, request=None, timeout=30, **fields):
-        described = DESCRIPTOR.methods_by_name[method]
-        answer = message_factory.GetMessageClass(described.output_type)
-        request = request or message_factory.GetMessageClass(described.input_type)(**fields)
-        call = self.channel.unary_unary(
-            f"/{DESCRIPTOR.full_name}/{method}",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=answer.FromString,
-        )
-        return call(request, timeout=timeout, wait_for_ready=True)
-
-    def create(self, thread, key):
-        self("CreateThread", threadID=thread, keys=pb.Keys(threadKey=key))
-
-    def join(self, other, thread, key):
-        address = next(iter(other("GetThread", threadID=thread).addrs))
-        return self("AddThread", addr=address, keys=pb.Keys(threadKey=key))
-
-    def write(self, thread, number=1, size=10):
-        for n in range(number):
-            self("CreateRecord", threadID=thread, body=cbor.byte_string(os.urandom(size)) if size else bytes([n]))
-
-    def heads(self, thread):
-        return {log.ID: log.head for log in self("GetThread", threadID=thread).logs if log.head}
-
-    def host_address(self):
-        address = Multiaddr(next(iter(self("GetThread", threadID=self.probe()).addrs)))
-        return address.until("thread").bytes
-
-    def probe(self):
-        thread = new_thread()[0]
-        self.create(thread, os.urandom(64))
-        return thread
-
-
-def new_thread():
-    return b"\1\x55" + os.urandom(32), os.urandom(64)
-
-
-def in_step(thread, *apis, seconds=20, logs=1):
-    ends = time.monotonic() + seconds
-    while True:
-        heads = [api.heads(thread) for api in apis]
-        if len(heads[0]) >= logs and all(each == heads[0] for each in heads):
-            return
-        if time.monotonic() > ends:
-            said = "\n".join(api.daemon.said() for api in apis)
-            raise AssertionError(f"{heads}\n{said}")
-        time.sleep(0.02)
 
 
 @pytest.fixture

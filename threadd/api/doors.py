@@ -37,6 +37,7 @@ from threadd.api.network_service import NetworkService
 from threadd.api.threads_service import ThreadsService
 from threadd.api.token_flow import TokenFlow
 from threadd.api.users_service import UsersService
+from threadd.db.joining import Joining
 from threadd.db.manager import Manager
 from threadd.hub.hub import Hub
 
@@ -88,7 +89,7 @@ class Services:
         """
         token_flow = TokenFlow(host_key, randomness, clock)
         addresses = HostAddresses(listen, host_key.public.peer_id, announce=announce)
-        threads = ThreadsService(manager, token_flow, addresses)
+        threads = ThreadsService(manager, Joining(manager, replication), token_flow, addresses)
         network_service = NetworkService(network, replication, token_flow, addresses)
         return cls(host_key.public, threads, network_service, health)
 

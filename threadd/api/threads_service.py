@@ -8,6 +8,7 @@ method here answers UNIMPLEMENTED. The streams are in `threads_streams`.
 from collections.abc import AsyncIterator, Iterable
 
 from net.keys import parse_log_key
+from net.multiaddr import Multiaddr
 from net.thread_id import ThreadID
 from net.thread_key import ThreadKey
 from proto import threads_pb2 as pb
@@ -18,6 +19,7 @@ from threadd.api.statuses import InvalidRequestError
 from threadd.api.token_flow import TokenFlow
 from threadd.db.collections import CollectionConfig, Index
 from threadd.db.database import Database
+from threadd.db.joining import Joining
 from threadd.db.manager import Manager
 
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["API"]
@@ -28,12 +30,14 @@ class ThreadsService:
 
     Args:
         manager: All databases.
+        joining: Brings databases from other hosts.
         token_flow: Gives tokens.
         addresses: Where this host is reached.
     """
 
-    def __init__(self, manager: Manager, token_flow: TokenFlow, addresses: HostAddresses) -> None:
+    def __init__(self, manager: Manager, joining: Joining, token_flow: TokenFlow, addresses: HostAddresses) -> None:
         self._manager = manager
+        self._joining = joining
         self._token_flow = token_flow
         self._addresses = addresses
 
@@ -54,6 +58,19 @@ class ThreadsService:
             name=request.name,
             collections=[_config(config) for config in request.collections],
             identity=call.identity,
+        )
+        return pb.NewDBReply()
+
+    async def new_db_from_addr(self, call: Call, request: pb.NewDBFromAddrRequest) -> pb.NewDBReply:
+        """Join the database at an address."""
+        await self._joining.join(
+            Multiaddr.from_bytes(request.addr),
+            key=ThreadKey.from_bytes(request.key),
+            log_key=parse_log_key(request.logKey) if request.logKey else None,
+            name=request.name,
+            collections=[_config(config) for config in request.collections],
+            identity=call.identity,
+            block=request.block,
         )
         return pb.NewDBReply()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from net.crypto import Randomness
 from net.keys import PrivateKey, PublicKey
+from net.remote_logs import RemoteLog, stage_logs
 from net.thread_id import ThreadID
 from net.thread_key import ThreadKey
 from net.threads import Threads
@@ -76,6 +77,7 @@ class Manager:
         name: str = "",
         collections: Sequence[CollectionConfig] = (),
         identity: PublicKey,
+        logs: Sequence[RemoteLog] = (),
     ) -> Database:
         """Make a thread and a database on it, with its first collections; all of it or nothing.
 
@@ -88,6 +90,7 @@ class Manager:
             name: The database's name; `unnamed` when left out.
             collections: Its first collections.
             identity: Who makes it.
+            logs: What another host tells of the thread's logs.
 
         Raises:
             DatabaseExistsError: The thread has a database here.
@@ -119,6 +122,7 @@ class Manager:
                 key=key,
                 log_key=log_key,
             )
+            stage_logs(self._threads, self._engine, transaction, thread.number, logs)
             database_rows.put_database(transaction, thread.number, DatabaseRow(thread_id.bytes, name or DEFAULT_NAME))
             with self._engine.snapshot() as snapshot:
                 has_records = await adopt(snapshot, transaction, thread)
@@ -146,6 +150,14 @@ class Manager:
             self._threads.get(self._engine, thread_id)
             raise DatabaseNotFoundError
         return database
+
+    def require_thread(self, thread_id: ThreadID) -> None:
+        """See to it that a thread is here.
+
+        Raises:
+            ThreadNotFoundError: It is not.
+        """
+        self._threads.get(self._engine, thread_id)
 
     def app_of(self, thread_id: ThreadID) -> Database | None:
         """The database of a thread, to which records that come from elsewhere are given; None if there is none."""
