@@ -120,5 +120,13 @@ def test_the_benchmark_runs(go_programs, start_daemon, start_godaemon):
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
     assert done.returncode == 0, done.stderr
     cases = {case["name"]: case for case in json.loads(done.stdout)["cases"]}
-    for name in ("create-1", "create-16", "find-by-id-1", "find-by-id-16", "new-db", "find-200"):
+    for name in (
+        "create-1",
+        "create-16",
+        "find-by-id-1",
+        "find-by-id-16",
+        "new-db",
+        "find-200",
+        "read-under-scans-of-200",
+    ):
         assert cases[name]["ratio"] > 0, cases[name]

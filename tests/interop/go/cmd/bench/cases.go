@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,8 +54,13 @@ func benchmarks(s settings) []benchmark {
 		all = append(all,
 			benchmark{name: fmt.Sprintf("find-%d", docs), unit: "calls/s", prepare: finds(docs, false, equality)},
 			benchmark{name: fmt.Sprintf("find-%d-indexed", docs), unit: "calls/s", prepare: finds(docs, true, equality)},
+			benchmark{name: fmt.Sprintf("find-%d-named", docs), unit: "calls/s", prepare: finds(docs, true, namedEquality)},
 			benchmark{name: fmt.Sprintf("lowest-10-of-%d", docs), unit: "calls/s", prepare: finds(docs, true, lowest)},
+			benchmark{name: fmt.Sprintf("read-under-scans-of-%d", docs), unit: "ms", lower: true, prepare: readsUnderScans(docs)},
 		)
+	}
+	if s.fill {
+		return []benchmark{{name: "fill", prepare: fills(s.docs[0])}}
 	}
 	return append(all,
 		benchmark{name: "listen-1", unit: "ms", lower: true, prepare: listens(1)},
@@ -198,18 +204,19 @@ func reads(callers, calls int) func(context.Context, target, settings) (work, er
 	}
 }
 
-// equality asks for the items of one group. The index is named, since the reference uses none by itself.
-func equality(number, docs int, indexed bool) *db.Query {
-	query := db.Where("group").Eq(float64(number * 7919 % (docs / matches)))
-	if indexed {
-		query = query.UseIndex("group")
-	}
-	return query
+// equality asks for the items of one group, as most programs do: without naming an index.
+func equality(number, docs int) *db.Query {
+	return db.Where("group").Eq(float64(number * 7919 % (docs / matches)))
+}
+
+// namedEquality names the index, without which the reference uses none.
+func namedEquality(number, docs int) *db.Query {
+	return equality(number, docs).UseIndex("group")
 }
 
 // lowest asks for the items with the lowest ranks. The reference cannot sort what comes from an index, and cuts before it
 // sorts: it is quick here because it answers wrongly.
-func lowest(int, int, bool) *db.Query {
+func lowest(int, int) *db.Query {
 	return db.OrderBy("rank").LimitTo(matches)
 }
 
@@ -232,18 +239,66 @@ func filledDatabase(ctx context.Context, t target, docs int, indexed bool) (thre
 	return id, err
 }
 
-func finds(docs int, indexed bool, query func(int, int, bool) *db.Query) func(context.Context, target, settings) (work, error) {
+func finds(docs int, indexed bool, query func(int, int) *db.Query) func(context.Context, target, settings) (work, error) {
 	return func(ctx context.Context, t target, s settings) (work, error) {
 		id, err := filledDatabase(ctx, t, docs, indexed)
 		return func(ctx context.Context) (float64, error) {
 			return rate(ctx, 1, s.calls(200), s.limit, func(ctx context.Context, number int) error {
-				found, err := t.db.Find(ctx, id, collection, query(number, docs, indexed), &item{})
+				found, err := t.db.Find(ctx, id, collection, query(number, docs), &item{})
 				if err == nil && len(found.([]*item)) != matches {
 					return fmt.Errorf("%d rows instead of %d", len(found.([]*item)), matches)
 				}
 				return err
 			})
 		}, err
+	}
+}
+
+// readsUnderScans measures how long the slowest of a hundred reads by ID takes, in milliseconds, while another client has
+// the collection scanned over and over. Reads are paced, so that each of them meets the scans anew.
+func readsUnderScans(docs int) func(context.Context, target, settings) (work, error) {
+	return func(ctx context.Context, t target, s settings) (work, error) {
+		scanned, err := filledDatabase(ctx, t, docs, false)
+		if err != nil {
+			return nil, err
+		}
+		read, err := newDatabase(ctx, t, false)
+		if err != nil {
+			return nil, err
+		}
+		ids, err := fill(ctx, t, read, 1000)
+		scanner := dial(t.name, t.address)
+		return func(ctx context.Context) (float64, error) {
+			scanning, stop := context.WithCancel(ctx)
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				for number := 0; scanning.Err() == nil; number++ {
+					_, _ = scanner.db.Find(scanning, scanned, collection, equality(number, docs), &item{})
+				}
+			}()
+			defer func() { stop(); <-ended }()
+			figures := []float64{}
+			for number := 0; number < s.calls(300); number++ {
+				var found item
+				begin := time.Now()
+				if err := t.db.FindByID(ctx, read, collection, ids[number*7919%len(ids)], &found); err != nil {
+					return 0, err
+				}
+				figures = append(figures, float64(time.Since(begin).Microseconds())/1000)
+				time.Sleep(5 * time.Millisecond)
+			}
+			sort.Float64s(figures)
+			return figures[len(figures)*99/100], nil
+		}, err
+	}
+}
+
+// fills only fills: whoever runs it looks at what the daemon needs for it afterwards.
+func fills(docs int) func(context.Context, target, settings) (work, error) {
+	return func(ctx context.Context, t target, s settings) (work, error) {
+		_, err := filledDatabase(ctx, t, docs, false)
+		return func(context.Context) (float64, error) { return 1, nil }, err
 	}
 }
 

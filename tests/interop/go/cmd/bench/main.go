@@ -21,8 +21,9 @@ import (
 
 // target is one daemon.
 type target struct {
-	name string
-	db   *client.Client
+	name    string
+	address string
+	db      *client.Client
 }
 
 // work is what one round of a case does with one daemon: it returns the round's figure.
@@ -40,6 +41,7 @@ type settings struct {
 	scale float64       // of the number of calls in a round
 	limit time.Duration // of a round
 	docs  []int         // sizes of the collections that queries are asked of
+	fill  bool          // whether to do nothing but fill a collection of the first size
 }
 
 // calls scales a number of calls, and leaves at least ten.
@@ -70,6 +72,7 @@ func main() {
 	cases := flag.String("cases", "", "names of cases, joined by commas (default: all); -list prints them")
 	docs := flag.String("docs", "10000", "sizes of the collections that queries are asked of, joined by commas")
 	list := flag.Bool("list", false, "print the names of the cases and end")
+	flag.BoolVar(&s.fill, "fill", false, "fill a collection and measure nothing")
 	flag.Float64Var(&s.scale, "scale", 1, "factor for the number of calls in a round")
 	flag.DurationVar(&s.limit, "limit", 4*time.Second, "the longest that one round may take")
 	flag.Parse()
@@ -136,7 +139,7 @@ func dial(name, address string) target {
 	if err != nil {
 		fail(err)
 	}
-	return target{name, db}
+	return target{name, address, db}
 }
 
 // run prepares both daemons and measures them by turns.
