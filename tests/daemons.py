@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 GO_MODULE = Path(__file__).parent / "interop" / "go"
+JS_PACKAGE = Path(__file__).parent / "interop" / "js"
 
 HUB_MODULE = "github.com/textileio/textile/v2"
 
@@ -259,3 +260,24 @@ def build_hub(folder: Path) -> Path:
     if done.returncode != 0:
         raise DaemonError(f"{' '.join(command)} failed:\n{done.stderr}")
     return program
+
+
+def install_js(folder: Path) -> None:
+    """Put the JS programs into a folder, with the packages that their lock file names.
+
+    Args:
+        folder: Where they are put, outside of the tree.
+
+    Raises:
+        DaemonError: The packages cannot be installed.
+    """
+    shutil.copytree(JS_PACKAGE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
+    lock = (JS_PACKAGE / "package-lock.json").read_text()
+    installed = folder / "installed-lock.json"
+    if installed.exists() and installed.read_text() == lock:
+        return
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise DaemonError(f"{' '.join(command)} failed:\n{done.stderr}")
+    installed.write_text(lock)

@@ -1,0 +1,115 @@
+"""Real JS clients against a real daemon: the published packages of the Hub and of threads, in Node and in a browser.
+
+Each program prints a JSON line a check; each check is a subtest here.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+# The first run installs the packages.
+pytestmark = pytest.mark.timeout(600)
+
+RUN_SECONDS = 150
+LISTENERS = 1000
+
+
+class Check(NamedTuple):
+    name: str
+    ok: bool
+    detail: str
+
+
+@pytest.fixture
+def run(js_programs, subtests):
+    """Runs a program against a daemon and reports its checks."""
+
+    def run_one(daemon, at_least, program, *arguments, **environment):
+        command = ["node", str(js_programs / program), *map(str, arguments)]
+        done = subprocess.run(
+            command,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS,
+            check=False,
+        )
+        checks = [Check(**json.loads(line)) for line in done.stdout.splitlines() if line.startswith('{"name"')]
+        failed = any(not check.ok for check in checks)
+        assert done.returncode == int(failed), done.stderr
+        said = daemon.said() if failed else ""
+        for check in checks:
+            with subtests.test(check.name):
+                assert check.ok, f"{check.detail}\n{said}"
+        assert len(checks) >= at_least
+
+    return run_one
+
+
+def make_key(daemon, kind, *flags):
+    key = json.loads(daemon.run("keys", "create", "--type", kind, "--json", *flags))
+    return {"key": key["key"], "secret": key["secret"]}
+
+
+def test_a_user_of_a_threads_daemon(start_daemon, run):
+    daemon = start_daemon("--hub-web", "off")
+    run(daemon, 100, "threads.js", f"http://{daemon.threads_web}")
+    daemon.stop()
+
+
+def test_users_of_the_hub(start_daemon, run):
+    daemon = start_daemon("--threads-web", "off")
+    keys = {
+        "user": make_key(daemon, "user"),
+        "insecure": make_key(daemon, "user", "--insecure"),
+        "account": make_key(daemon, "account"),
+    }
+    run(daemon, 170, "hub.js", f"http://{daemon.hub_web}", json.dumps(keys))
+    daemon.stop()
+
+
+def test_the_clients_in_a_browser(start_daemon, run, chromium, tmp_path):
+    daemon = start_daemon()
+    doors = f"http://{daemon.hub_web}", f"http://{daemon.threads_web}"
+    run(daemon, 100, "browser.js", chromium, tmp_path, *doors, json.dumps(make_key(daemon, "user")))
+    daemon.stop()
+
+
+def resident(pid):
+    """The anonymous memory of a process, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon"))
+
+
+def sockets(pid):
+    """How many sockets a process has open."""
+    links = Path(f"/proc/{pid}/fd").iterdir()
+    return sum(os.path.realpath(link).rpartition("/")[2].startswith("socket:") for link in links)
+
+
+def test_a_thousand_listeners_that_vanish_leave_nothing(start_daemon, js_programs):
+    daemon = start_daemon()
+    pid = daemon.process.pid
+    before = sockets(pid)
+    used = []
+    for _ in range(4):
+        command = ["node", str(js_programs / "listeners.js"), f"http://{daemon.threads_web}", str(LISTENERS)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+            assert program.stdout.readline() == "open\n"
+            assert sockets(pid) == before + LISTENERS
+            program.send_signal(signal.SIGKILL)
+        ends = time.monotonic() + 20
+        while sockets(pid) > before:
+            assert time.monotonic() < ends, f"{sockets(pid) - before} connections are left"
+            time.sleep(0.05)
+        time.sleep(0.5)
+        used.append(resident(pid))
+    # The first round warms up what is kept for the next ones.
+    assert used[-1] - used[1] < 8 * 2**20, used
+    daemon.stop()
