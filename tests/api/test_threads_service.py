@@ -198,7 +198,7 @@ NAME_RULE = "name may only contain alphanumeric characters or non-consecutive hy
         ),
         ("FindByID", {**IN, "instanceID": "i" * 5000}, StatusCode.UNKNOWN, "instance not found"),
         ("FindByID", {**IN, "instanceID": ""}, StatusCode.UNKNOWN, "instance not found"),
-        ("NewDBFromAddr", {}, StatusCode.UNIMPLEMENTED, "NewDBFromAddr"),
+        ("NewDBFromAddr", {}, StatusCode.INVALID_ARGUMENT, "invalid multiaddr: it is empty"),
     ],
 )
 async def test_what_is_refused_writes_nothing(api, house, method, fields, code, part):
