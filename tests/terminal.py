@@ -51,7 +51,7 @@ class Ran:
 
 
 def run(
-    command: Sequence[str], environment: Mapping[str, str], answers: Sequence[Answer] = (), seconds: float = 30
+    command: Sequence[str], environment: Mapping[str, str], answers: Sequence[Answer] = (), seconds: float = 90
 ) -> Ran:
     """Run a program at a terminal of its own and answer what it asks.
 
