@@ -80,6 +80,13 @@ async def test_metadata_and_peer_reach_the_call(call):
     assert (await call("Echo", "peer"))[0][0].startswith("ipv4:127.0.0.1:")
 
 
+async def test_the_origin_of_a_page_reaches_the_call_whatever_it_says_of_itself(call):
+    for lines in (HEADERS, HEADERS + b"origin: http://elsewhere\r\n", HEADERS + b"origin:\r\n"):
+        texts, _ = await call("Echo", "metadata", lines=lines, origin="https://any.example")
+        assert "'https://any.example'" in texts[0]
+    assert "origin" not in (await call("Echo", "metadata"))[0][0]
+
+
 async def test_frames_may_be_cut_anywhere(opened, frame, parse):
     async with opened("EchoAll") as socket:
         await socket.send(HEADERS)

@@ -76,7 +76,7 @@ class WebsocketCalls:
         replies = _WebsocketReplies(peer_of(scope), send)
         method = scope["path"]
         try:
-            fields = metadata.from_lines(_binary(first))
+            fields = metadata.from_lines(_binary(first)) + _origin(scope)
             timeout = metadata.timeout_of(fields)
         except ThreaddError as error:
             await replies.send_status(error.code, error.text)
@@ -106,6 +106,11 @@ async def _read(receive: Receive, requests: Requests, decoder: FrameDecoder) -> 
                 raise FramingError("a message begins with the byte 0x00, or is the byte 0x01 alone")
         except ThreaddError as error:
             await requests.end(error)
+
+
+def _origin(scope: Scope) -> metadata.Metadata:
+    """Where the page comes from that calls, as the browser says it at the handshake: no page can leave it out."""
+    return metadata.from_fields((name, value) for name, value in scope["headers"] if name.lower() == b"origin")
 
 
 def _binary(message: Message) -> bytes:
