@@ -48,6 +48,7 @@ class Peering:
         chance: Spreads retries.
 
     Attributes:
+        seconds: As passed in.
         book: Remembers where hosts are.
         sync: Keeps threads in step; it is to be started and closed.
         service: Answers the calls of hosts.
@@ -66,6 +67,7 @@ class Peering:
         sleep: Sleep = asyncio.sleep,
         chance: random.Random | None = None,
     ) -> None:
+        self.seconds = seconds
         self.book = AddressBook(engine)
         client = PeerClient(transport, self.book)
         puller = Puller(engine, threads, network, client, self.book, self._changed)

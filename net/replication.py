@@ -149,6 +149,16 @@ class Replication:
         self._sync.has_changed(thread)
         return joined
 
+    def learn(self, address: Multiaddr) -> None:
+        """Remember where a host may be.
+
+        Args:
+            address: Holds `/p2p/<host>` behind what can be dialled; the host's latest address is tried first.
+        """
+        host = address.peer_id()
+        if host is not None:
+            self._learn(host, address)
+
     def is_own(self, address: Multiaddr) -> bool:
         """Tell whether an address is one of this host.
 

@@ -192,18 +192,19 @@ class GoDaemon(Process):
     threads_api: str
 
 
-def prepare_godaemon(folder: Path, programs: Path) -> GoDaemon:
+def prepare_godaemon(folder: Path, programs: Path, *flags: str) -> GoDaemon:
     """A go-threads daemon in a folder of its own that is not started yet.
 
     Args:
         folder: An empty folder.
         programs: Where `build_go` put the Go programs.
+        flags: More flags for the daemon.
     """
     api, host = free_ports(2)
     address = f"127.0.0.1:{api}"
     repo = folder / "repo"
     command = [str(programs / "godaemon"), "-repo", str(repo), "-api", address]
-    return GoDaemon([*command, "-host-addr", f"/ip4/127.0.0.1/tcp/{host}"], folder, address)
+    return GoDaemon([*command, "-host-addr", f"/ip4/127.0.0.1/tcp/{host}", *flags], folder, address)
 
 
 def has_go() -> bool:

@@ -25,13 +25,21 @@ from threadd.verbs import (
     Confirmed,
     CreateKey,
     DbSummary,
+    ForeignDb,
     ImportKey,
     InvalidateKey,
+    JoinDb,
     ListConfirmations,
     ListDbs,
+    ListForeignDbs,
     ListKeys,
+    ListPeers,
+    PeerSummary,
     PendingConfirmation,
     Request,
+    TakenDb,
+    ThreadPeer,
+    ThreadStatus,
 )
 
 _T = TypeVar("_T")
@@ -39,6 +47,10 @@ _Command = Callable[..., None]
 
 # How long a command waits for a daemon that is just starting or ending, in seconds.
 _PATIENCE = 10.0
+
+# How long the daemon may take to answer; joining a database waits for all of its records.
+_ANSWER_SECONDS = 60.0
+_JOIN_SECONDS = 24 * 3600.0
 _PAUSE = 0.1
 
 
@@ -282,6 +294,75 @@ def list_dbs(repo: str | None, *, as_json: bool) -> None:
     _show_table(found, ("ID", "NAME", "COLLECTIONS"), rows, as_json=as_json)
 
 
+@cli.command()
+@click.option("--from", "address", required=True, metavar="HOST:PORT", help="The threads door of the other daemon.")
+@_repo_option
+@_json_option
+def join(address: str, repo: str | None, *, as_json: bool) -> None:
+    """Bring all databases of another threads daemon here, and keep them in step from then on.
+
+    Each is joined with its key and its collections; the command waits until both daemons have the same records. Nothing
+    changes on the other daemon but that this one is among its peers. It may be repeated.
+
+    \b
+    Example:
+      threadd join --from old-machine:6006
+    """  # noqa: D301  click looks for the character
+    found = _call(repo, ListForeignDbs(address), list[ForeignDb], must_exist=True)
+    taken: list[TakenDb] = []
+    failed: list[str] = []
+    for db in found:
+        try:
+            taken.append(_call(repo, JoinDb(address, db.id), TakenDb, seconds=_JOIN_SECONDS))
+        except ThreaddError as error:
+            failed.append(f"{db.id} ({db.name}): {error.text}")
+    rows = [
+        (db.id, db.name, str(db.collections), str(db.logs), str(db.records), "was here" if db.was_here else "joined")
+        for db in taken
+    ]
+    _show_table(taken, ("ID", "NAME", "COLLECTIONS", "LOGS", "RECORDS", "STATE"), rows, as_json=as_json)
+    if failed:
+        raise _Refusal("not joined: " + "; ".join(failed))
+
+
+@cli.command("peers")
+@_repo_option
+@_json_option
+def list_peers(repo: str | None, *, as_json: bool) -> None:
+    """List the other hosts that serve threads here."""
+    found = _call(repo, ListPeers(), list[PeerSummary], must_exist=True)
+    rows = [
+        (peer.id, " ".join(peer.addresses), str(peer.threads), _ago(peer.contact), str(peer.failures), peer.error)
+        for peer in found
+    ]
+    headings = ("PEER", "ADDRESSES", "THREADS", "LAST CONTACT", "FAILURES", "LAST ERROR")
+    _show_table(found, headings, rows, as_json=as_json)
+
+
+@cli.group()
+def threads() -> None:
+    """Look at the threads."""
+
+
+@threads.command("status")
+@click.argument("thread")
+@_repo_option
+@_json_option
+def show_thread(thread: str, repo: str | None, *, as_json: bool) -> None:
+    """Tell how far the other hosts of THREAD are.
+
+    \b
+    Example:
+      threadd threads status bafxxxx
+    """  # noqa: D301  click looks for the character
+    found = _call(repo, ThreadStatus(thread), list[ThreadPeer], must_exist=True)
+    rows = [
+        (peer.id, "unknown" if peer.behind is None else str(peer.behind), _ago(peer.contact), peer.error)
+        for peer in found
+    ]
+    _show_table(found, ("PEER", "RECORDS BEHIND", "LAST CONTACT", "LAST ERROR"), rows, as_json=as_json)
+
+
 @cli.command("certs")
 @_repo_option
 @_json_option
@@ -306,7 +387,18 @@ def make_certificates(repo: str | None, *, as_json: bool) -> None:
     click.echo(_CERTIFICATES_HELP.format(files=files, api=certificates.HUB_NAMES[0], web=certificates.HUB_NAMES[1]))
 
 
-def _call(repo_flag: str | None, request: Request, result: type[_T], *, must_exist: bool = False) -> _T:
+def _ago(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{seconds:.0f} s ago"
+
+
+def _call(
+    repo_flag: str | None,
+    request: Request,
+    result: type[_T],
+    *,
+    must_exist: bool = False,
+    seconds: float = _ANSWER_SECONDS,
+) -> _T:
     """Have a request carried out: by the daemon if one runs, in this process otherwise."""
     logs.set_up("warning", "auto")
     repo = config.load({"repo": repo_flag}, os.environ).repo
@@ -315,7 +407,7 @@ def _call(repo_flag: str | None, request: Request, result: type[_T], *, must_exi
     patience_ends = time.monotonic() + _PATIENCE
     while True:
         try:
-            with closing(ControlClient(repo)) as client:
+            with closing(ControlClient(repo, seconds)) as client:
                 return msgspec.json.decode(client.call(msgspec.json.encode(request)), type=result)
         except NoDaemonError:
             pass

@@ -6,12 +6,16 @@ handles them itself.
 
 import msgspec
 
+from net import multibase
+from net.peering import Peering
+from net.thread_id import ThreadID
 from store.accounts import ApiKeyRow
 from store.errors import StatusCode, ThreaddError
 from threadd.db.manager import Manager
 from threadd.hub.api_keys import KeyKind
 from threadd.hub.errors import InvitationNotFoundError, UnknownApiKeyError
 from threadd.hub.hub import Hub
+from threadd.takeover import Takeover
 from threadd.verbs import (
     ApiKey,
     ApiKeySummary,
@@ -21,12 +25,18 @@ from threadd.verbs import (
     DbSummary,
     ImportKey,
     InvalidateKey,
+    JoinDb,
     ListConfirmations,
     ListDbs,
+    ListForeignDbs,
     ListKeys,
+    ListPeers,
+    PeerSummary,
     PendingConfirmation,
     Request,
     Result,
+    ThreadPeer,
+    ThreadStatus,
 )
 
 
@@ -57,14 +67,18 @@ class Operator:
     Args:
         hub: Accounts and what belongs to them; the keys that are made belong to the built-in account.
         databases: All databases.
+        takeover: Joins what other daemons hold.
+        peering: What goes on with other hosts.
     """
 
-    def __init__(self, hub: Hub, databases: Manager) -> None:
+    def __init__(self, hub: Hub, databases: Manager, takeover: Takeover, peering: Peering) -> None:
         self._hub = hub
         self._accounts = hub.accounts
         self._api_keys = hub.api_keys
         self._ownership = hub.ownership
         self._databases = databases
+        self._takeover = takeover
+        self._peering = peering
 
     async def handle_json(self, request: bytes) -> bytes:
         """Carry out a request that came as JSON; see `handle`."""
@@ -102,7 +116,20 @@ class Operator:
                 result = self.list_confirmations()
             case Confirm():
                 result = await self.confirm(request.secret)
+            case _:
+                result = await self._handle_peers(request)
         return result
+
+    async def _handle_peers(self, request: ListForeignDbs | JoinDb | ListPeers | ThreadStatus) -> Result:
+        match request:
+            case ListForeignDbs():
+                return await self._takeover.list_dbs(request.address)
+            case JoinDb():
+                return await self._takeover.join(request.address, request.id)
+            case ListPeers():
+                return self.list_peers()
+            case ThreadStatus():
+                return self.thread_status(request.id)
 
     async def create_key(self, kind: KeyKind, *, secure: bool) -> ApiKey:
         """Make an API key for the built-in account; see `CreateKey`."""
@@ -156,6 +183,39 @@ class Operator:
         except InvitationNotFoundError as error:
             raise NothingWaitsError("nothing waits for that; threadd confirm --list shows what does") from error
         return Confirmed(f"{email} may join {organisation}")
+
+    def list_peers(self) -> list[PeerSummary]:
+        """List the hosts that serve threads here; see `ListPeers`."""
+        now = self._peering.seconds()
+        return [
+            PeerSummary(
+                multibase.encode_base58(state.peer),
+                [address.text for address in self._peering.book.addresses(state.peer)],
+                state.threads,
+                None if state.last_contact is None else now - state.last_contact,
+                state.failures,
+                state.last_error,
+            )
+            for state in self._peering.sync.states()
+            if state.threads
+        ]
+
+    def thread_status(self, thread_text: str) -> list[ThreadPeer]:
+        """Tell how far each host of a thread is; see `ThreadStatus`."""
+        thread = ThreadID.from_text(thread_text)
+        sync, now = self._peering.sync, self._peering.seconds()
+        self._databases.require_thread(thread)
+        hosts = set(sync.hosts(thread))
+        return [
+            ThreadPeer(
+                multibase.encode_base58(state.peer),
+                sync.lag(state.peer, thread),
+                None if state.last_contact is None else now - state.last_contact,
+                state.last_error,
+            )
+            for state in sync.states()
+            if state.peer in hosts
+        ]
 
     def _owner(self) -> bytes:
         return self._accounts.local().public_key

@@ -25,6 +25,7 @@ from threadd.hub.gate import Gate
 from threadd.hub.hub import Hub
 from threadd.hub.ownership import DEFAULT_QUOTA
 from threadd.operator import Operator
+from threadd.takeover import Takeover
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,5 +122,10 @@ async def open_rooms(
             accounts=hub.accounts,
             api_keys=hub.api_keys,
             gate=hub.gate,
-            operator=Operator(hub, databases),
+            operator=Operator(
+                hub,
+                databases,
+                Takeover(line, databases, network, peering.replication, host_key.public),
+                peering,
+            ),
         )

@@ -68,7 +68,55 @@ class Confirm(msgspec.Struct, frozen=True, tag_field="verb", tag="confirm"):
     secret: str
 
 
-Request: TypeAlias = CreateKey | ImportKey | ListKeys | InvalidateKey | ListDbs | ListConfirmations | Confirm
+class ListForeignDbs(msgspec.Struct, frozen=True, tag_field="verb", tag="list_foreign_dbs"):
+    """List the databases of another daemon; answered with a list of `ForeignDb`.
+
+    Args:
+        address: HOST:PORT of its threads door.
+    """
+
+    address: str
+
+
+class JoinDb(msgspec.Struct, frozen=True, tag_field="verb", tag="join_db"):
+    """Join a database of another daemon, and wait until all of it is here; answered with a `TakenDb`.
+
+    Args:
+        address: HOST:PORT of its threads door.
+        id: The text of its thread's ID.
+    """
+
+    address: str
+    id: str
+
+
+class ListPeers(msgspec.Struct, frozen=True, tag_field="verb", tag="list_peers"):
+    """List the hosts that serve threads here; answered with a list of `PeerSummary`."""
+
+
+class ThreadStatus(msgspec.Struct, frozen=True, tag_field="verb", tag="thread_status"):
+    """Tell how far each host of a thread is; answered with a list of `ThreadPeer`.
+
+    Args:
+        id: The text of the thread's ID.
+    """
+
+    id: str
+
+
+Request: TypeAlias = (
+    CreateKey
+    | ImportKey
+    | ListKeys
+    | InvalidateKey
+    | ListDbs
+    | ListConfirmations
+    | Confirm
+    | ListForeignDbs
+    | JoinDb
+    | ListPeers
+    | ThreadStatus
+)
 
 
 class ApiKeySummary(msgspec.Struct, frozen=True):
@@ -142,6 +190,85 @@ class Confirmed(msgspec.Struct, frozen=True):
     text: str
 
 
+class ForeignDb(msgspec.Struct, frozen=True):
+    """A database of another daemon.
+
+    Args:
+        id: The text of its thread's ID.
+        name: Its name there.
+        is_here: Whether it is here as well.
+    """
+
+    id: str
+    name: str
+    is_here: bool
+
+
+class TakenDb(msgspec.Struct, frozen=True):
+    """A database that is here with all that another daemon has of it.
+
+    Args:
+        id: The text of its thread's ID.
+        name: Its name there.
+        collections: How many collections it has there.
+        logs: How many logs it has here.
+        records: How many records it has here.
+        was_here: Whether it was here before.
+    """
+
+    id: str
+    name: str
+    collections: int
+    logs: int
+    records: int
+    was_here: bool
+
+
+class PeerSummary(msgspec.Struct, frozen=True):
+    """A host that serves threads here.
+
+    Args:
+        id: The text of its peer ID.
+        addresses: Where it may be, the latest first.
+        threads: How many threads here it serves.
+        contact: How many seconds ago it last answered; None for never since the start.
+        failures: How many times in a row it could not be reached.
+        error: What went wrong last, or nothing.
+    """
+
+    id: str
+    addresses: list[str]
+    threads: int
+    contact: float | None
+    failures: int
+    error: str
+
+
+class ThreadPeer(msgspec.Struct, frozen=True):
+    """A host of a thread.
+
+    Args:
+        id: The text of its peer ID.
+        behind: How many records that are here it is not known to have; None where nothing is known of it.
+        contact: How many seconds ago it last answered; None for never since the start.
+        error: What went wrong last, or nothing.
+    """
+
+    id: str
+    behind: int | None
+    contact: float | None
+    error: str
+
+
 Result: TypeAlias = (
-    ApiKey | ApiKeySummary | list[ApiKeySummary] | list[DbSummary] | list[PendingConfirmation] | Confirmed
+    ApiKey
+    | ApiKeySummary
+    | list[ApiKeySummary]
+    | list[DbSummary]
+    | list[PendingConfirmation]
+    | Confirmed
+    | list[ForeignDb]
+    | TakenDb
+    | list[PeerSummary]
+    | list[ThreadPeer]
 )

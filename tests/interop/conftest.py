@@ -67,12 +67,12 @@ def _cache(source: Path) -> Path:
 
 
 @pytest.fixture
-def start_godaemon(go_programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], GoDaemon]]:
-    """A function that starts a real go-threads daemon on free ports; what still runs at the end is killed."""
+def start_godaemon(go_programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., GoDaemon]]:
+    """A function that starts a real go-threads daemon on free ports, with more flags; at the end it is killed."""
     daemons: list[GoDaemon] = []
 
-    def start() -> GoDaemon:
-        daemon = prepare_godaemon(tmp_path_factory.mktemp("godaemon"), go_programs)
+    def start(*flags: str) -> GoDaemon:
+        daemon = prepare_godaemon(tmp_path_factory.mktemp("godaemon"), go_programs, *flags)
         daemons.append(daemon)
         daemon.start()
         return daemon

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	logging "github.com/ipfs/go-log/v2"
 	ma "github.com/multiformats/go-multiaddr"
@@ -30,16 +31,17 @@ func main() {
 	address := flag.String("api", "127.0.0.1:6006", "HOST:PORT of the gRPC door")
 	host := flag.String("host-addr", "/ip4/127.0.0.1/tcp/0", "multiaddr of the peer-to-peer host")
 	pull := flag.Bool("pull", false, "pull from peers every 10 s, as the daemon does by default")
+	limit := flag.Uint("pull-limit", 10000, "how many of the newest records of a thread peers are given")
 	flag.Parse()
 	if *repo == "" {
 		log.Fatal("godaemon: -repo is needed")
 	}
-	if err := serve(*repo, *address, *host, *pull); err != nil {
+	if err := serve(*repo, *address, *host, *pull, *limit); err != nil {
 		log.Fatalf("godaemon: %v", err)
 	}
 }
 
-func serve(repo, address, host string, pull bool) error {
+func serve(repo, address, host string, pull bool, limit uint) error {
 	logging.SetupLogging(logging.Config{Format: logging.PlaintextOutput, Stderr: true, Level: logging.LevelError})
 	hostAddress, err := ma.NewMultiaddr(host)
 	if err != nil {
@@ -50,6 +52,7 @@ func serve(repo, address, host string, pull bool) error {
 		common.WithNetBadgerPersistence(repo),
 		common.WithNetLogstore(common.LogstoreHybrid),
 		common.WithNoNetPulling(!pull),
+		common.WithNetPulling(limit, time.Second, time.Second, 10*time.Second),
 	)
 	if err != nil {
 		return err
