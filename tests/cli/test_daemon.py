@@ -45,6 +45,7 @@ def test_a_daemon_says_where_it_listens(start_daemon: Start) -> None:
     text = daemon.said()
     ready = next(line for line in text.splitlines() if line.startswith("ready"))
     assert f"hub-api={daemon.hub_api} threads-api={daemon.threads_api}" in ready
+    assert f"hub-web={daemon.hub_web} threads-web={daemon.threads_web}" in ready
     peer_id = PrivateKey.from_bytes((daemon.repo / "host.key").read_bytes()).public.peer_id_text
     assert f"peer-id={peer_id}" in ready
     assert str(daemon.repo) in text
