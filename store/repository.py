@@ -17,6 +17,7 @@ FORMAT = 1
 
 _LOCK = "lock"
 _STORE = "store"
+_BLOCKS = "blocks"
 
 
 @dataclass(slots=True)
@@ -26,16 +27,21 @@ class Repository:
     Args:
         folder: Where it is.
         engine: What is kept in it.
+        blocks: The blocks of files, so that a large upload never holds up the rest.
     """
 
     folder: Path
     engine: Engine
+    blocks: Engine
     _lock: int
 
     async def close(self) -> None:
-        """Close the engine, then let another daemon in."""
+        """Close the engines, then let another daemon in."""
         try:
-            await self.engine.close()
+            try:
+                await self.blocks.close()
+            finally:
+                await self.engine.close()
         finally:
             os.close(self._lock)
 
@@ -45,6 +51,7 @@ def open_repository(
     *,
     reserved_bytes: int = RESERVED_BYTES,
     wrap: Callable[[Engine], Engine] = lambda engine: engine,
+    wrap_blocks: Callable[[Engine], Engine] = lambda engine: engine,
 ) -> Repository:
     """Open a repository, or make one where there is none. Call it on the event loop's thread.
 
@@ -52,6 +59,7 @@ def open_repository(
         folder: Its folder; it is made readable for its owner only.
         reserved_bytes: Address space for the store, in bytes.
         wrap: Puts something around the engine, for tests.
+        wrap_blocks: As `wrap`, for the engine of the blocks.
 
     Raises:
         RepositoryLockedError: Another process has it open.
@@ -59,18 +67,23 @@ def open_repository(
         StoreError: It cannot be read or made.
     """
     try:
-        store = folder / _STORE
-        for made in (folder, store):
+        store, blocks = folder / _STORE, folder / _BLOCKS
+        for made in (folder, store, blocks):
             _make_folder(made)
         lock = _lock(folder)
     except OSError as error:
         raise StoreError(f"cannot use the repository {folder}: {error.strerror}") from error
     try:
         engine = _open_engine(folder, store, reserved_bytes)
+        try:
+            kept = LmdbEngine(blocks, reserved_bytes=reserved_bytes)
+        except BaseException:
+            engine.close_now()
+            raise
     except BaseException:
         os.close(lock)
         raise
-    return Repository(folder, wrap(engine), lock)
+    return Repository(folder, wrap(engine), wrap_blocks(kept), lock)
 
 
 def _open_engine(folder: Path, store: Path, reserved_bytes: int) -> LmdbEngine:

@@ -39,6 +39,9 @@ _ACCOUNT_EMAIL: Final = b"\x25"
 _MEMBERSHIP: Final = b"\x26"
 _SESSION: Final = b"\x27"
 _INVITATION: Final = b"\x28"
+_BUCKET: Final = b"\x30"
+_FILE_BLOCK: Final = b"\x40"
+_FILE_BLOCK_USE: Final = b"\x41"
 
 _NUMBER = struct.Struct(">I")
 _TWO_NUMBERS = struct.Struct(">II")
@@ -401,3 +404,46 @@ def ownership_of(key: bytes) -> tuple[bytes, bytes]:
 def owned_name(owner: bytes, name: str) -> bytes:
     """Key of an owner's thread by its name; case does not count."""
     return _OWNED_NAME + terminated(owner) + name.casefold().encode()
+
+
+# Buckets
+
+
+def bucket(key: str) -> bytes:
+    """Key of what is kept of a bucket beside its instance."""
+    return _BUCKET + key.encode()
+
+
+def buckets() -> Range:
+    """What is kept of all buckets."""
+    return _whole(_BUCKET)
+
+
+def bucket_key_of(key: bytes) -> str:
+    """The bucket's key in a key of `bucket`."""
+    return key[1:].decode()
+
+
+# Blocks of files; they have an environment of their own
+
+FILE_BLOCK_EPOCH: Final = b"\x00epoch"
+
+
+def file_block(digest: bytes) -> bytes:
+    """Key of a block by the SHA2-256 digest in its CID."""
+    return _FILE_BLOCK + digest
+
+
+def file_block_use(digest: bytes) -> bytes:
+    """Key of the epoch in which a block was last written or built upon."""
+    return _FILE_BLOCK_USE + digest
+
+
+def file_block_uses(first: bytes = b"") -> Range:
+    """The epochs of all blocks, by their digests, from one digest on."""
+    return _FILE_BLOCK_USE + first, after_prefix(_FILE_BLOCK_USE)
+
+
+def digest_of(key: bytes) -> bytes:
+    """The digest in a key of `file_block` or `file_block_use`."""
+    return key[1:]

@@ -112,6 +112,7 @@ class _Doors:
         services = Services.build(
             manager=self._rooms.databases,
             network=self._rooms.network,
+            buckets=self._rooms.buckets,
             host_key=self._rooms.host_key,
             replication=self._rooms.peering.replication,
             listen=self._peers or _UNHEARD,

@@ -15,8 +15,11 @@ from net.threads import Threads
 from store import repository, tables
 from store import threads as thread_rows
 from store.engine import Engine
+from store.file_blocks import FileBlocks
 from store.overlay import Overlay
 from threadd import hostkey
+from threadd.buckets.buckets import Buckets, Options
+from threadd.buckets.instances import Instances
 from threadd.db.manager import Manager
 from threadd.hub.accounts import Accounts
 from threadd.hub.api_keys import ApiKeys
@@ -39,6 +42,7 @@ class Rooms:
         line: The way to other hosts, once there is one.
         peering: What goes on with them.
         databases: All databases.
+        buckets: All buckets.
         hub: Accounts and what belongs to them; the next three are parts of it.
         accounts: All accounts.
         api_keys: All API keys.
@@ -52,6 +56,7 @@ class Rooms:
     line: Line
     peering: Peering
     databases: Manager
+    buckets: Buckets
     hub: Hub
     accounts: Accounts
     api_keys: ApiKeys
@@ -65,6 +70,7 @@ async def open_rooms(
     *,
     threads_per_owner: int = DEFAULT_QUOTA,
     confirmation: ConfirmationOptions | None = None,
+    bucket_options: Options | None = None,
     randomness: Randomness = os.urandom,
     clock: Callable[[], int] = time.time_ns,
 ) -> AsyncGenerator[Rooms, None]:
@@ -74,6 +80,7 @@ async def open_rooms(
         repo: The repository's folder.
         threads_per_owner: How many threads an owner may have through the Hub; 0 for any number.
         confirmation: How sign-ups, sign-ins and invitations are confirmed; at once when left out.
+        bucket_options: Where links to buckets lead and how large they may be; nowhere and any size when left out.
         randomness: Gives so many unpredictable bytes.
         clock: Nanoseconds since 1970.
 
@@ -98,6 +105,12 @@ async def open_rooms(
         line = Line()
         peering = Peering(engine, threads, network, line, clock)
 
+        blocks = FileBlocks(opened.blocks)
+        await blocks.open()
+        buckets = Buckets(engine, blocks, Instances(databases), bucket_options or Options(), randomness, clock)
+        buckets.sweeping.start()
+        stack.push_async_callback(buckets.sweeping.close)
+
         hub = Hub.build(
             Overlay(engine),
             databases,
@@ -108,6 +121,8 @@ async def open_rooms(
             randomness=randomness,
             clock=clock,
         )
+        hub.gate.before_deleting.append(buckets.check_none)
+        hub.destruction.before_database.append(buckets.database_ends)
         await hub.accounts.open()
         await hub.ownership.sweep(lambda thread: thread_rows.get_thread(engine, thread.bytes) is not None)
 
@@ -118,6 +133,7 @@ async def open_rooms(
             line=line,
             peering=peering,
             databases=databases,
+            buckets=buckets,
             hub=hub,
             accounts=hub.accounts,
             api_keys=hub.api_keys,

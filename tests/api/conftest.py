@@ -87,6 +87,7 @@ async def opened_house(repo, **options):
             manager=rooms.databases,
             network=rooms.network,
             replication=rooms.peering.replication,
+            buckets=rooms.buckets,
             host_key=rooms.host_key,
             listen=Multiaddr.from_text("/ip4/0.0.0.0/tcp/4006"),
             randomness=os.urandom,

@@ -26,22 +26,28 @@ from net.keys import PrivateKey, PublicKey
 from net.multiaddr import Multiaddr
 from net.network import Network
 from net.replication import Replication
-from proto import bucketsd_pb2
-from threadd.api import accounts_service, health_service, network_service, threads_service, users_service
+from threadd.api import (
+    accounts_service,
+    buckets_service,
+    health_service,
+    network_service,
+    threads_service,
+    users_service,
+)
 from threadd.api.accounts_service import AccountsService
 from threadd.api.addresses import HostAddresses
 from threadd.api.authentication import HubDoorPolicy, ThreadsDoorPolicy
+from threadd.api.buckets_service import BucketsService
 from threadd.api.dispatcher import MAX_MESSAGE_BYTES, Dispatcher, Policy
 from threadd.api.health_service import Health, HealthService
 from threadd.api.network_service import NetworkService
 from threadd.api.threads_service import ThreadsService
 from threadd.api.token_flow import TokenFlow
 from threadd.api.users_service import UsersService
+from threadd.buckets.buckets import Buckets
 from threadd.db.joining import Joining
 from threadd.db.manager import Manager
 from threadd.hub.hub import Hub
-
-_BUCKETS = bucketsd_pb2.DESCRIPTOR.services_by_name["APIService"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +58,14 @@ class Services:
         host: The daemon's public key.
         threads: Databases.
         network: Threads.
+        buckets: Folders of files.
         health: The state that health checks tell.
     """
 
     host: PublicKey
     threads: ThreadsService
     network: NetworkService
+    buckets: BucketsService
     health: Health
 
     @classmethod
@@ -67,6 +75,7 @@ class Services:
         manager: Manager,
         network: Network,
         replication: Replication,
+        buckets: Buckets,
         host_key: PrivateKey,
         listen: Multiaddr,
         announce: Sequence[Multiaddr] = (),
@@ -80,6 +89,7 @@ class Services:
             manager: All databases.
             network: All threads.
             replication: What goes on between this host and others.
+            buckets: All buckets.
             host_key: The daemon's key, which signs tokens.
             listen: Where peers reach this daemon, such as `/ip4/0.0.0.0/tcp/4006`.
             announce: What peers are told to dial instead of the addresses of this machine.
@@ -91,7 +101,8 @@ class Services:
         addresses = HostAddresses(listen, host_key.public.peer_id, announce=announce)
         threads = ThreadsService(manager, Joining(manager, replication), token_flow, addresses)
         network_service = NetworkService(network, replication, token_flow, addresses)
-        return cls(host_key.public, threads, network_service, health)
+        folders = BucketsService(buckets, host_key, clock)
+        return cls(host_key.public, threads, network_service, folders, health)
 
 
 def threads_dispatcher(services: Services, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Dispatcher:
@@ -101,7 +112,7 @@ def threads_dispatcher(services: Services, *, max_message_bytes: int = MAX_MESSA
         services: The servicers.
         max_message_bytes: The limit of one request message.
     """
-    return _dispatcher(services, ThreadsDoorPolicy(services.host), {_BUCKETS: None}, max_message_bytes)
+    return _dispatcher(services, ThreadsDoorPolicy(services.host), {}, max_message_bytes)
 
 
 def hub_dispatcher(services: Services, hub: Hub, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Dispatcher:
@@ -113,7 +124,6 @@ def hub_dispatcher(services: Services, hub: Hub, *, max_message_bytes: int = MAX
         max_message_bytes: The limit of one request message.
     """
     own: dict[ServiceDescriptor, object] = {
-        _BUCKETS: None,
         accounts_service.DESCRIPTOR: AccountsService(hub),
         users_service.DESCRIPTOR: UsersService(hub),
     }
@@ -129,6 +139,7 @@ def _dispatcher(
     servicers = {
         threads_service.DESCRIPTOR: services.threads,
         network_service.DESCRIPTOR: services.network,
+        buckets_service.DESCRIPTOR: services.buckets,
         **own,
     }
     dispatcher = Dispatcher(policy, max_message_bytes=max_message_bytes)

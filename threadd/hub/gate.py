@@ -18,6 +18,9 @@ from threadd.hub.tasks import to_the_end
 
 _T = TypeVar("_T")
 
+DeletionCheck = Callable[[ThreadID], None]
+"""Raises an error that is to be told instead of deleting a thread."""
+
 
 class Gate:
     """The checks of every call.
@@ -30,6 +33,8 @@ class Gate:
     def __init__(self, callers: Callers, ownership: Ownership) -> None:
         self._callers = callers
         self._ownership = ownership
+        self.before_deleting: list[DeletionCheck] = []
+        """What is asked before a caller's thread is deleted: whether there are buckets in it, for one."""
 
     def authenticate(self, method: str, metadata: Metadata) -> Caller:
         """Find out who is calling; for calls of every kind. See `threadd.hub.callers.Callers.authenticate`."""
@@ -102,6 +107,8 @@ class Gate:
             return await call()
 
     async def _delete(self, identity: PublicKey, thread: ThreadID, call: Callable[[], Awaitable[_T]]) -> _T:
+        for check in self.before_deleting:
+            check(thread)
         result = await call()
         await self._ownership.drop(identity.bytes, thread)
         return result

@@ -1,0 +1,586 @@
+"""The verbs on buckets (hub-protocol.md, section 5, "Calls")."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import quote
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from net.crypto import Randomness
+from net.errors import ThreadNotFoundError
+from net.thread_id import ThreadID
+from store import buckets as rows
+from store.buckets import BucketRow
+from store.engine import Engine, Transaction
+from store.file_blocks import FileBlocks, Upload
+from threadd.buckets import dag, sealing, trees
+from threadd.buckets import paths as path_rules
+from threadd.buckets.dag import Link
+from threadd.buckets.errors import (
+    InvalidPathError,
+    IsDirectoryError,
+    LastBucketsError,
+    NonFastForwardError,
+    NotDirectoryError,
+    PathNotFoundError,
+    SeedPathError,
+    SourceIsRootError,
+    StorageQuotaError,
+)
+from threadd.buckets.files import Checked, File
+from threadd.buckets.instances import Actor, Instances
+from threadd.buckets.items import Item, Place
+from threadd.buckets.model import (
+    NO_ARCHIVES,
+    SEED,
+    VERSION,
+    Bucket,
+    Metadata,
+    Paths,
+    Role,
+    check_roles,
+    encoded,
+    key_text,
+    new_metadata,
+    path_of,
+)
+from threadd.buckets.names import new_name
+from threadd.buckets.pushes import Push
+from threadd.buckets.resealing import Resealer
+from threadd.buckets.sweeping import Sweeping
+from threadd.buckets.trees import Tree
+from threadd.db.errors import DatabaseNotFoundError
+
+SEED_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the daemon hands in.
+
+    Args:
+        gateway_url: Where links begin.
+        domain: The domain under which each bucket is a website; empty for none.
+        bytes_per_owner: How large the buckets of one owner may be together; 0 for any size.
+    """
+
+    gateway_url: str = ""
+    domain: str = ""
+    bytes_per_owner: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Addresses of a bucket or a path in it.
+
+    Args:
+        url: In its thread.
+        www: As a website; empty where there is no domain for those.
+        ipns: By its name.
+    """
+
+    url: str
+    www: str
+    ipns: str
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A new bucket.
+
+    Args:
+        bucket: The bucket.
+        links: Its addresses.
+        seed: The random bytes that make it unique, in the clear.
+        seed_cid: The CID of the block that holds them.
+        pinned: How many bytes its blocks take.
+    """
+
+    bucket: Bucket
+    links: Links
+    seed: bytes
+    seed_cid: bytes
+    pinned: int
+
+
+class Buckets:
+    """All buckets.
+
+    Args:
+        engine: The store.
+        blocks: The blocks of files.
+        instances: The buckets in their threads.
+        options: What the daemon hands in.
+        randomness: Gives so many unpredictable bytes.
+        clock: Nanoseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        blocks: FileBlocks,
+        instances: Instances,
+        options: Options,
+        randomness: Randomness,
+        clock: Callable[[], int],
+    ) -> None:
+        self._engine = engine
+        self._blocks = blocks
+        self._instances = instances
+        self._options = options
+        self._randomness = randomness
+        self._clock = clock
+        self._checked = Checked()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.sweeping = Sweeping(engine, blocks, instances)
+        """Removes what no bucket reaches."""
+
+    async def list_buckets(self, thread: ThreadID, actor: Actor) -> list[Bucket]:
+        """The buckets of a thread; see `Instances.list_buckets`."""
+        return await self._instances.list_buckets(thread, actor)
+
+    async def get(self, thread: ThreadID, actor: Actor, key: str) -> Bucket:
+        """A bucket; see `Instances.get`."""
+        return await self._instances.get(thread, actor, key)
+
+    def thread_of(self, key: str) -> ThreadID | None:
+        """The thread of a bucket, by its name in IPNS; None for a name that is not known here."""
+        row = rows.get_bucket(self._engine, key)
+        return None if row is None else ThreadID(row.thread_id)
+
+    def check_none(self, thread: ThreadID) -> None:
+        """Refuse that a thread be deleted while there are buckets in it.
+
+        Raises:
+            LastBucketsError: There are.
+        """
+        try:
+            buckets = self._instances.stored(thread)
+        except (DatabaseNotFoundError, ThreadNotFoundError):
+            return
+        if buckets:
+            raise LastBucketsError
+
+    async def database_ends(self, _thread: ThreadID) -> None:
+        """Take back the space of a database's buckets, soon after it has ended."""
+        self.sweeping.wake()
+
+    async def create(
+        self, thread: ThreadID, actor: Actor, *, name: str = "", private: bool = False, bootstrap: str = ""
+    ) -> Created:
+        """Make a bucket.
+
+        Args:
+            thread: The thread that it is made in.
+            actor: Who owns it.
+            name: What people call it; need not be unique.
+            private: Whether its content is encrypted.
+            bootstrap: The CID of a node to begin with, whose blocks are here; empty for none.
+
+        Raises:
+            InvalidBucketCidError: The CID is none.
+            BlockNotFoundError: A block of the node is not here.
+            NotDirectoryError: The node is no directory.
+            StorageQuotaError: The owner's buckets would become too large.
+            StoreFullError: The disk is full.
+            DatabaseNotFoundError, ThreadNotFoundError: There is no such database.
+        """
+        self._instances.databases.get(thread)
+        node = path_rules.parse_cid(bootstrap, "invalid bootstrap cid") if bootstrap else None
+        now = self._clock()
+        link_key, file_key = (self._key(), self._key()) if private else (None, None)
+        metadata = new_metadata(actor.owner, file_key, now)
+        bucket = Bucket(
+            id="",
+            owner=actor.owner,
+            name=name,
+            version=VERSION,
+            path="",
+            metadata=metadata,
+            archives=NO_ARCHIVES,
+            created_at=now,
+            updated_at=now,
+            link_key="" if link_key is None else key_text(link_key),
+        )
+        key, private_key = await asyncio.to_thread(new_name)
+        async with self._blocks.uploading() as upload:
+            tree = await self._new_tree(upload, node, link_key, bucket.paths())
+            seed, seed_link = await self._put_seed(upload, tree, file_key)
+            root = tree.root()
+            room = self._room(actor.owner)
+            if room is not None and tree.grown > room:
+                raise StorageQuotaError
+            for block in tree.new_blocks():
+                await upload.put(block.cid, block.data)
+            await upload.sync()
+            bucket = msgspec.structs.replace(bucket, id=key, path=path_of(root.cid))
+            await self._instances.create(thread, actor, bucket)
+            size = trees.sum_of(upload.get, root, link_key)
+            await self._keep_row(key, BucketRow(thread.bytes, actor.owner, size, private_key))
+        return Created(bucket, self._addresses(thread, actor, bucket, ""), seed, seed_link.cid, size)
+
+    def links(self, thread: ThreadID, actor: Actor, bucket: Bucket, path: str) -> Links:
+        """The addresses of a bucket or of what is at a path in it.
+
+        Raises:
+            PathNotFoundError: There is nothing at the path, or it cannot be seen.
+            InvalidPathError: The path cannot be one.
+        """
+        cleaned = path_rules.clean(path)
+        if bucket.paths().find(cleaned) is None:
+            raise PathNotFoundError(f"could not resolve path: {cleaned}")
+        if cleaned:
+            self._place(bucket).find(cleaned)
+        return self._addresses(thread, actor, bucket, cleaned)
+
+    def item(self, bucket: Bucket, path: str) -> Item:
+        """What is at a path of a bucket, with what is in it.
+
+        Raises:
+            PathNotFoundError: There is nothing at the path, or it cannot be seen.
+            InvalidPathError: The path cannot be one.
+            BlockNotFoundError, InvalidNodeError, SealError: It cannot be read.
+        """
+        cleaned = path_rules.clean(path)
+        item = self._place(bucket).item(cleaned)
+        return item if cleaned else replace(item, name=bucket.name)
+
+    def file(self, bucket: Bucket, path: str) -> File:
+        """A file of a bucket.
+
+        Raises:
+            PathNotFoundError: There is nothing at the path, or it cannot be seen.
+            InvalidPathError: The path cannot be one.
+            IsDirectoryError: It is a directory.
+            BlockNotFoundError, InvalidNodeError, SealError: It cannot be read.
+        """
+        cleaned = path_rules.clean(path)
+        found = self._place(bucket).find(cleaned)
+        key = bucket.paths().file_key(cleaned)
+        return File.open(self._blocks.get, _file_cid(found), key, self._checked)
+
+    def ipfs_item(self, path: str) -> Item:
+        """What is at a path of any node that is here, with what is in it.
+
+        Raises:
+            InvalidBucketCidError, InvalidPathError: The path cannot be one.
+            PathNotFoundError: There is nothing at the path.
+            BlockNotFoundError, InvalidNodeError: It cannot be read.
+        """
+        place, below = self._ipfs_place(path)
+        return place.item(below)
+
+    def ipfs_file(self, path: str) -> File:
+        """A file of any node that is here; errors are those of `ipfs_item`, and `IsDirectoryError`."""
+        place, below = self._ipfs_place(path)
+        return File.open(self._blocks.get, _file_cid(place.find(below)), None, self._checked)
+
+    @asynccontextmanager
+    async def pushing(self, thread: ThreadID, actor: Actor, key: str, root: str = "") -> AsyncGenerator[Push, None]:
+        """Change a bucket; nobody else does meanwhile.
+
+        Args:
+            thread: The bucket's thread.
+            actor: On whose behalf.
+            key: The bucket.
+            root: The path of the root that the change is built on; empty for whatever it is.
+
+        Raises:
+            BucketNotFoundError: There is no such bucket.
+            NonFastForwardError: The bucket has another root by now.
+        """
+        async with self._lock(key), self._blocks.uploading() as upload:
+            bucket = await self._instances.get(thread, actor, key)
+            if root and root != bucket.path:
+                raise NonFastForwardError
+            link_key = bucket.link_key_bytes
+            tree = Tree(upload.get, trees.link_to(upload.get, bucket.root), link_key, self._randomness)
+            room = self._room(bucket.owner)
+            push = Push(thread, actor, bucket, self._instances, upload, tree, room, self._randomness, self._clock)
+            try:
+                yield push
+            finally:
+                self.sweeping.wake()
+                if push.saved_bytes:
+                    await self._grow(key, thread, bucket.owner, push.saved_bytes)
+
+    async def set_path(self, thread: ThreadID, actor: Actor, key: str, path: str, cid: str) -> int:
+        """Put a node whose blocks are here at a path; at the root, its links take the place of all that is there.
+
+        Returns:
+            By how many bytes the bucket has grown.
+
+        Raises:
+            InvalidBucketCidError: The CID is none.
+            BlockNotFoundError: A block of the node is not here.
+            WriteDeniedError: The rules of the bucket refuse it.
+            ThreaddError: As `Push.save`.
+        """
+        cleaned = path_rules.clean(path)
+        if SEED in cleaned:
+            raise SeedPathError
+        node = path_rules.parse_cid(cid, "invalid remote cid")
+        async with self.pushing(thread, actor, key) as push:
+            await push.verify([cleaned])
+            push.paths.touch(cleaned, push.clock())
+            link = await self._adopt(push.upload, node)
+            resealer = self._resealer(push)
+            if resealer is not None:
+                link = await resealer.copy(link, None, (cleaned, push.paths.file_key))
+            if cleaned:
+                push.put(cleaned, link)
+            else:
+                push.become(Tree(push.upload.get, link, push.bucket.link_key_bytes, self._randomness))
+                file_key = push.paths.file_key("") if push.bucket.is_private else None
+                await self._put_seed(push.upload, push.tree, file_key)
+            await push.save()
+            return push.grown
+
+    async def move(self, thread: ThreadID, actor: Actor, key: str, source: str, target: str) -> None:
+        """Move what is at a path; into the target, where that is a directory.
+
+        Raises:
+            SourceIsRootError: The source is the root.
+            NotDirectoryError: A directory is moved onto a file.
+            PathNotFoundError: There is nothing at the source.
+            WriteDeniedError: The rules of the bucket refuse it.
+            ThreaddError: As `Push.save`.
+        """
+        source, target = path_rules.clean_writable(source), path_rules.clean_writable(target)
+        if not source:
+            raise SourceIsRootError
+        if source == target:
+            return
+        async with self.pushing(thread, actor, key) as push:
+            place = self._place(push.bucket, push.upload)
+            found = place.find(source)
+            final = self._move_target(place, found, source, target)
+            if final == source:
+                return
+            old = push.bucket.paths()
+            # What the rules are asked is what the hosted Hub asks them: the entry of the target as it was named.
+            now = push.clock()
+            push.paths.touch(target, now)
+            push.paths.drop(source + "/")
+            await self._instances.verify(thread, actor, push.bucket.changed(push.paths, now))
+            link = found.link
+            resealer = self._resealer(push)
+            if resealer is not None:
+                link = await resealer.copy(link, (source, old.file_key), (final, push.paths.file_key))
+            push.remove(source)
+            push.tree.put(encoded(final.split("/")), link)
+            await push.save()
+
+    async def remove(self, thread: ThreadID, actor: Actor, key: str) -> int:
+        """Delete a bucket.
+
+        Returns:
+            By how many bytes the owner's buckets have grown: none, or less.
+
+        Raises:
+            BucketNotFoundError: There is no such bucket.
+            WriteDeniedError: The actor does not own it.
+        """
+        async with self._lock(key):
+            await self._instances.get(thread, actor, key)
+            await self._instances.delete(thread, actor, key)
+            row = rows.get_bucket(self._engine, key)
+            transaction = Transaction()
+            rows.delete_bucket(transaction, key)
+            await asyncio.shield(self._engine.commit(transaction))
+        self.sweeping.wake()
+        return 0 if row is None else -row.size
+
+    async def remove_path(
+        self, thread: ThreadID, actor: Actor, key: str, path: str, root: str = ""
+    ) -> tuple[Bucket, int]:
+        """Delete what is at a path.
+
+        Returns:
+            The bucket, and by how many bytes it has grown.
+
+        Raises:
+            InvalidPathError: The path is the root.
+            LinkNotFoundError, PathNotFoundError: There is nothing at the path.
+            NonFastForwardError: The bucket has another root than the one given.
+            WriteDeniedError: The rules of the bucket refuse it.
+            ThreaddError: As `Push.save`.
+        """
+        cleaned = path_rules.clean_writable(path)
+        if not cleaned:
+            raise InvalidPathError("the root of a bucket cannot be removed: remove the bucket")
+        async with self.pushing(thread, actor, key, root) as push:
+            push.paths.drop(cleaned)
+            await self._instances.verify(thread, actor, push.bucket.changed(push.paths, push.clock()))
+            if push.bucket.is_private:
+                try:
+                    self._place(push.bucket, push.upload).find(cleaned)
+                except PathNotFoundError as error:
+                    raise PathNotFoundError(f"remove node failed: {error.text}") from error
+            push.remove(cleaned)
+            return await push.save(), push.grown
+
+    async def push_roles(self, thread: ThreadID, actor: Actor, key: str, path: str, roles: Mapping[str, int]) -> int:
+        """Say who may do what with a path. In a private bucket it gets a key of its own, and is encrypted anew.
+
+        Args:
+            thread: The bucket's thread.
+            actor: On whose behalf.
+            key: The bucket.
+            path: The path.
+            roles: A `Role` by each public key, and `*` for anybody; 0 takes the role away.
+
+        Returns:
+            By how many bytes the bucket has grown.
+
+        Raises:
+            PathNotFoundError: There is nothing at the path.
+            RoleKeyError: A role is for what is no public key.
+            WriteDeniedError: The rules of the bucket refuse it.
+            ThreaddError: As `Push.save`.
+        """
+        cleaned = path_rules.clean_writable(path)
+        check_roles(roles)
+        async with self.pushing(thread, actor, key) as push:
+            found = self._place(push.bucket, push.upload).find(cleaned)
+            entry = push.paths.find(cleaned)
+            if entry is None:
+                raise PathNotFoundError(f"could not resolve path: {cleaned}")
+            before = dict(entry[1].roles) if entry[0] == cleaned else {}
+            after = {who: role for who, role in {**before, **roles}.items() if role != Role.NONE}
+            if after == before:
+                return 0
+            old = push.bucket.paths()
+            file_key = key_text(self._key()) if push.bucket.is_private else ""
+            push.mark()
+            push.paths.set(cleaned, Metadata(after, push.updated_at, file_key))
+            await self._instances.verify(thread, actor, push.bucket.changed(push.paths, push.updated_at))
+            resealer = self._resealer(push)
+            if resealer is not None:
+                link = await resealer.copy(found.link, (cleaned, old.file_key), (cleaned, push.paths.file_key))
+                if cleaned:
+                    push.tree.put(encoded(cleaned.split("/")), link)
+                else:
+                    push.become(Tree(push.upload.get, link, push.bucket.link_key_bytes, self._randomness))
+            await push.save()
+            return push.grown
+
+    def roles(self, bucket: Bucket, path: str) -> Mapping[str, int]:
+        """Who may do what with a path.
+
+        Raises:
+            PathNotFoundError: There is nothing at the path, or it cannot be seen.
+        """
+        cleaned = path_rules.clean_writable(path)
+        try:
+            self._place(bucket).find(cleaned)
+        except PathNotFoundError as error:
+            raise PathNotFoundError(f"could not resolve path: {cleaned}") from error
+        entry = bucket.paths().find(cleaned)
+        if entry is None:
+            raise PathNotFoundError(f"could not resolve path: {cleaned}")
+        return entry[1].roles
+
+    def _lock(self, key: str) -> asyncio.Lock:
+        return self._locks.setdefault(key, asyncio.Lock())
+
+    def _key(self) -> bytes:
+        return self._randomness(sealing.KEY_BYTES)
+
+    def _place(self, bucket: Bucket, upload: Upload | None = None) -> Place:
+        get = self._blocks.get if upload is None else upload.get
+        root = trees.link_to(get, bucket.root)
+        return Place(get, root, bucket.path, bucket.link_key_bytes, bucket.paths())
+
+    def _ipfs_place(self, path: str) -> tuple[Place, str]:
+        cid, below = path_rules.parse_ipfs(path)
+        return Place(self._blocks.get, trees.link_to(self._blocks.get, cid), path_of(cid)), below
+
+    def _resealer(self, push: Push) -> Resealer | None:
+        link_key = push.bucket.link_key_bytes
+        if link_key is None:
+            return None
+        return Resealer(push.upload, link_key, self._randomness, self._checked)
+
+    async def _new_tree(self, upload: Upload, node: bytes | None, link_key: bytes | None, paths: Paths) -> Tree:
+        """The tree of a new bucket, empty or with what a node holds."""
+        if node is None:
+            return Tree.empty(link_key, self._randomness)
+        link = await self._adopt(upload, node)
+        if link_key is not None:
+            resealer = Resealer(upload, link_key, self._randomness, self._checked)
+            link = await resealer.copy(link, None, ("", paths.file_key))
+        return Tree(upload.get, link, link_key, self._randomness)
+
+    async def _put_seed(self, upload: Upload, tree: Tree, file_key: bytes | None) -> tuple[bytes, Link]:
+        seed = self._randomness(SEED_BYTES)
+        block = dag.raw_block(seed if file_key is None else sealing.seal(seed, file_key, self._randomness))
+        await upload.put(block.cid, block.data)
+        tree.put([SEED.encode()], block.link())
+        return seed, block.link()
+
+    async def _adopt(self, upload: Upload, cid: bytes) -> Link:
+        """Take all blocks of a node that is here into an upload, so that no sweep takes them.
+
+        Raises:
+            BlockNotFoundError: One is not here.
+        """
+        for count, (each, data) in enumerate(trees.walk_whole(upload.get, cid)):
+            await upload.put(each, data)
+            if count % 64 == 0:
+                await asyncio.sleep(0)
+        return trees.link_to(upload.get, cid)
+
+    def _move_target(self, place: Place, found: trees.Found, source: str, target: str) -> str:
+        """Where a move ends up."""
+        if target:
+            try:
+                there = place.find(target)
+            except PathNotFoundError:
+                return target
+        else:
+            there = place.find("")
+        if there.is_directory:
+            name = source.rpartition("/")[2]
+            return f"{target}/{name}" if target else name
+        if found.is_directory:
+            raise NotDirectoryError
+        return target
+
+    def _addresses(self, thread: ThreadID, actor: Actor, bucket: Bucket, path: str) -> Links:
+        gateway, domain = self._options.gateway_url, self._options.domain
+        end = "/" + quote(path, safe="/") if path else ""
+        if bucket.is_private:
+            end += f"?token={actor.token}"
+        scheme = gateway.partition("://")[0]
+        return Links(
+            url=f"{gateway}/thread/{thread.text}/buckets/{bucket.id}{end}",
+            www=f"{scheme}://{bucket.id}.{domain}{end}" if domain else "",
+            ipns=f"{gateway}/ipns/{bucket.id}{end}",
+        )
+
+    def _room(self, owner: str) -> int | None:
+        """How many bytes the buckets of an owner may grow by; None for any number."""
+        limit = self._options.bytes_per_owner
+        if not limit:
+            return None
+        return limit - sum(row.size for _, row in rows.list_buckets(self._engine) if row.owner == owner)
+
+    async def _keep_row(self, key: str, row: BucketRow) -> None:
+        transaction = Transaction()
+        rows.put_bucket(transaction, key, row)
+        await asyncio.shield(self._engine.commit(transaction))
+
+    async def _grow(self, key: str, thread: ThreadID, owner: str, by: int) -> None:
+        row = rows.get_bucket(self._engine, key) or BucketRow(thread.bytes, owner, 0)
+        await self._keep_row(key, BucketRow(row.thread_id, row.owner, max(0, row.size + by), row.private_key))
+
+
+def _file_cid(found: trees.Found) -> bytes:
+    if found.is_directory:
+        raise IsDirectoryError
+    return found.link.cid

@@ -1,0 +1,148 @@
+"""Buckets as instances of their threads' databases, read and written on somebody's behalf."""
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from net.keys import PublicKey
+from net.thread_id import ThreadID
+from threadd.buckets import access
+from threadd.buckets.errors import BucketNotFoundError
+from threadd.buckets.model import Bucket, bucket_json, parse_bucket
+from threadd.db.database import Database
+from threadd.db.errors import (
+    CollectionExistsError,
+    CollectionNotFoundError,
+    InstanceNotFoundError,
+    SchemaViolationError,
+)
+from threadd.db.manager import Manager
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """On whose behalf something is done.
+
+    Args:
+        identity: Who reads and writes.
+        named: Whether that is somebody; without a token it is the daemon itself, and what is made has no owner.
+        token: The token for links to private content; empty for none.
+    """
+
+    identity: PublicKey
+    named: bool = True
+    token: str = ""
+
+    @property
+    def owner(self) -> str:
+        """Text of the public key of whoever owns what is made; empty for none."""
+        return self.identity.text if self.named else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Instances:
+    """The instances.
+
+    Args:
+        databases: All databases.
+    """
+
+    databases: Manager
+
+    async def list_buckets(self, thread: ThreadID, actor: Actor) -> list[Bucket]:
+        """The buckets of a thread, as the actor may see them.
+
+        Raises:
+            DatabaseNotFoundError, ThreadNotFoundError: There is no such database.
+        """
+        database = self.databases.get(thread)
+        try:
+            texts = await database.find(access.COLLECTION, b"{}", actor.identity)
+        except CollectionNotFoundError:
+            return []
+        return [parse_bucket(text) for text in texts]
+
+    async def get(self, thread: ThreadID, actor: Actor, key: str) -> Bucket:
+        """A bucket, as the actor may see it.
+
+        Raises:
+            BucketNotFoundError: There is no such bucket.
+            DatabaseNotFoundError, ThreadNotFoundError: There is no such database.
+        """
+        database = self.databases.get(thread)
+        try:
+            return parse_bucket(await database.find_by_id(access.COLLECTION, key, actor.identity))
+        except (CollectionNotFoundError, InstanceNotFoundError) as error:
+            raise BucketNotFoundError.of(key) from error
+
+    async def create(self, thread: ThreadID, actor: Actor, bucket: Bucket) -> None:
+        """Add a bucket; the collection is made with the first.
+
+        Raises:
+            DatabaseNotFoundError, ThreadNotFoundError: There is no such database.
+            WriteDeniedError: The rules of the collection refuse it.
+        """
+        database = self.databases.get(thread)
+        texts = [bucket_json(bucket)]
+
+        async def write() -> None:
+            await database.create(access.COLLECTION, texts, actor.identity)
+
+        try:
+            await _with_schema(database, write)
+        except CollectionNotFoundError:
+            with contextlib.suppress(CollectionExistsError):  # another call may be faster
+                await database.new_collection(access.CONFIG)
+            await write()
+
+    async def verify(self, thread: ThreadID, actor: Actor, bucket: Bucket) -> None:
+        """Ask the rules of the collection whether a bucket could be saved.
+
+        Raises:
+            WriteDeniedError: They refuse it.
+        """
+        database = self.databases.get(thread)
+        texts = [bucket_json(bucket)]
+        await _with_schema(database, lambda: database.verify(access.COLLECTION, texts, actor.identity))
+
+    async def save(self, thread: ThreadID, actor: Actor, bucket: Bucket) -> None:
+        """Save a bucket; what the actor cannot see of it stays.
+
+        Raises:
+            WriteDeniedError: The rules of the collection refuse it.
+            StoreFullError: The disk is full; nothing was saved.
+        """
+        database = self.databases.get(thread)
+        texts = [bucket_json(bucket)]
+        await _with_schema(database, lambda: database.save(access.COLLECTION, texts, actor.identity))
+
+    async def delete(self, thread: ThreadID, actor: Actor, key: str) -> None:
+        """Delete a bucket's instance.
+
+        Raises:
+            WriteDeniedError: The rules of the collection refuse it.
+        """
+        await self.databases.get(thread).delete(access.COLLECTION, [key], actor.identity)
+
+    def stored(self, thread: ThreadID) -> list[Bucket]:
+        """The buckets of a thread with all that is kept of them, past the collection's filter.
+
+        Raises:
+            DatabaseNotFoundError, ThreadNotFoundError: There is no such database.
+            InvalidNodeError: An instance cannot be read.
+        """
+        try:
+            return [parse_bucket(text) for text in self.databases.get(thread).stored(access.COLLECTION)]
+        except CollectionNotFoundError:
+            return []
+
+
+async def _with_schema(database: Database, write: Callable[[], Awaitable[None]]) -> None:
+    """Write; where an older schema refuses it, the collection gets this one first."""
+    try:
+        await write()
+    except SchemaViolationError:
+        if database.collection(access.COLLECTION) == access.CONFIG:
+            raise
+        await database.update_collection(access.CONFIG)
+        await write()

@@ -1,0 +1,214 @@
+"""An upload into one bucket: its files, the root that it has after each, and one save at the end."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from net.crypto import Randomness
+from net.thread_id import ThreadID
+from store.file_blocks import Upload
+from threadd.buckets import trees
+from threadd.buckets.dag import Link
+from threadd.buckets.errors import InvalidPathError, StorageQuotaError, VerificationError
+from threadd.buckets.files import Writer
+from threadd.buckets.instances import Actor, Instances
+from threadd.buckets.model import Bucket, Paths, encoded, split
+from threadd.buckets.trees import Tree
+from threadd.db.errors import WriteDeniedError
+
+
+@dataclass(slots=True)
+class PushedFile:
+    """A file that is being uploaded.
+
+    Args:
+        path: Where it goes.
+        writer: Takes its bytes.
+        check: Raises where the owner's buckets would become too large.
+    """
+
+    path: str
+    writer: Writer
+    check: Callable[[], None]
+
+    async def add(self, data: bytes) -> None:
+        """Take bytes of the file.
+
+        Raises:
+            StorageQuotaError: The owner's buckets would become too large.
+            StoreFullError: The disk is full.
+        """
+        await self.writer.add(data)
+        self.check()
+
+
+@dataclass(slots=True)
+class Push:
+    """The upload.
+
+    Args:
+        thread: The bucket's thread.
+        actor: On whose behalf.
+        bucket: The bucket as it was.
+        instances: Where it is saved.
+        upload: Where blocks go.
+        tree: Its directories.
+        room: How many bytes it may grow by; None for any number.
+        randomness: Gives IVs.
+        clock: Nanoseconds since 1970.
+    """
+
+    thread: ThreadID
+    actor: Actor
+    bucket: Bucket
+    instances: Instances
+    upload: Upload
+    tree: Tree
+    room: int | None
+    randomness: Randomness
+    clock: Callable[[], int]
+    paths: Paths = field(init=False)
+    updated_at: int = 0
+    saved_bytes: int = 0
+    _carried: int = 0
+    _verified: set[str] = field(default_factory=set)
+    _open: dict[str, PushedFile] = field(default_factory=dict)
+    _saved: bool = True
+
+    def __post_init__(self) -> None:
+        self.paths = self.bucket.paths()
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether there is something to save."""
+        return not self._saved
+
+    async def verify(self, paths: Sequence[str]) -> None:
+        """Ask the rules of the bucket whether paths may be written.
+
+        Raises:
+            WriteDeniedError: They refuse it.
+        """
+        now = self.clock()
+        candidate = self.bucket.paths()
+        for path in paths:
+            candidate.touch(path, now)
+        await self.instances.verify(self.thread, self.actor, self.bucket.changed(candidate, now))
+        self._verified.update(paths)
+
+    async def verify_announced(self, paths: Sequence[str]) -> None:
+        """As `verify`, for paths that a client names before it sends their files.
+
+        Raises:
+            VerificationError: The rules refuse it.
+        """
+        try:
+            await self.verify(paths)
+        except WriteDeniedError as error:
+            raise VerificationError(f"verifying bucket update: {error.text}") from error
+
+    async def begin(self, path: str) -> PushedFile:
+        """Begin a file.
+
+        Args:
+            path: Its cleaned path.
+
+        Raises:
+            InvalidPathError: It is the root.
+            WriteDeniedError: The rules of the bucket refuse it.
+            PathNotFoundError: The actor has no key for it.
+        """
+        if not path:
+            raise InvalidPathError("a file cannot take the place of the root of a bucket: name a path")
+        if path not in self._verified:
+            await self.verify([path])
+        made = PushedFile(path, Writer(self.upload, self.paths.file_key(path), self.randomness), self._check_room)
+        self._open[path] = made
+        return made
+
+    async def finish(self, file: PushedFile) -> Link:
+        """End a file, and put it in its place.
+
+        Returns:
+            A link to it.
+
+        Raises:
+            NotDirectoryError: A part of its path is a file.
+            StorageQuotaError: The owner's buckets would become too large.
+            StoreFullError: The disk is full.
+        """
+        link = await file.writer.finish()
+        self._open.pop(file.path, None)
+        self.put(file.path, link)
+        self._check_room()
+        return link
+
+    def put(self, path: str, link: Link) -> None:
+        """Put something in a place.
+
+        Raises:
+            NotDirectoryError: A part of the path is a file.
+        """
+        self.tree.put(encoded(split(path)), link)
+        self.mark()
+        self.paths.touch(path, self.updated_at)
+
+    def remove(self, path: str) -> None:
+        """Remove what is in a place; metadata stays.
+
+        Raises:
+            LinkNotFoundError: There is nothing.
+        """
+        self.tree.remove(encoded(split(path)))
+        self.mark()
+
+    def become(self, tree: Tree) -> None:
+        """Take another tree in the place of the whole."""
+        before = trees.link_to(self.upload.get, self.bucket.root)
+        link_key = self.bucket.link_key_bytes
+        self._carried = trees.sum_of(self.upload.get, tree.root(), link_key) - trees.sum_of(
+            self.upload.get, before, link_key
+        )
+        self.tree = tree
+        self.mark()
+
+    def mark(self) -> None:
+        """Say that the bucket has changed."""
+        self.updated_at = self.clock()
+        self._saved = False
+
+    def current(self) -> Bucket:
+        """The bucket as it is now; not saved yet."""
+        return self.bucket.changed(self.paths, self.updated_at, self.tree.root())
+
+    @property
+    def grown(self) -> int:
+        """By how many bytes the bucket has grown."""
+        return self._carried + self.tree.grown
+
+    async def save(self) -> Bucket:
+        """Save the bucket, once all its blocks are on disk.
+
+        Returns:
+            What was saved.
+
+        Raises:
+            WriteDeniedError: The rules of the bucket refuse it.
+            StorageQuotaError: The owner's buckets would become too large.
+            StoreFullError: The disk is full.
+        """
+        bucket = self.current()
+        self._check_room()
+        for block in self.tree.new_blocks():
+            await self.upload.put(block.cid, block.data)
+        await self.upload.sync()
+        await self.instances.save(self.thread, self.actor, bucket)
+        self._saved = True
+        self.saved_bytes = self.grown
+        return bucket
+
+    def _check_room(self) -> None:
+        if (
+            self.room is not None
+            and self.tree.grown + sum(file.writer.size for file in self._open.values()) > self.room
+        ):
+            raise StorageQuotaError
