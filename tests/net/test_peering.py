@@ -1,6 +1,7 @@
 """Hosts of ours that exchange threads over a wire in memory, one that can be cut, with the peer's clients misbehaving."""
 
 import asyncio
+import contextlib
 import os
 import random
 
@@ -404,3 +405,100 @@ async def test_pushed_records_of_strangers(wire):
     assert await stranger.refused("PushRecord", push(foreign.record.blocks)) == StatusCode.INVALID_ARGUMENT
     assert await stranger.refused("PushRecord", push(foreign.record.blocks, b"no log")) == StatusCode.NOT_FOUND
     assert one.heads(thread) == before
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_any_course_of_writes_cuts_and_restarts_ends_with_the_same_heads(wire, seed):
+    chance = random.Random(seed)
+    nodes = [Node(wire).start() for _ in range(3)]
+    thread, key = new_thread()
+    await nodes[0].network.create_thread(thread, identity=nodes[0].key.public, key=key)
+    for node in nodes[1:]:
+        await node.verbs.add_thread(nodes[0].address(thread), identity=node.key.public, key=key)
+    for _ in range(60):
+        place = chance.randrange(3)
+        match chance.choice(["write", "write", "write", "cut", "heal", "restart", "wait", "pull"]):
+            case "write":
+                who = chance.choice([None, PrivateKey(bytes([chance.randrange(2)]) * 32).public])
+                await nodes[place].write(thread, chance.randrange(1, 40), who)
+            case "cut":
+                wire.cut.add(nodes[place].id)
+            case "heal":
+                wire.cut.discard(nodes[place].id)
+            case "restart":
+                nodes[place] = (await nodes[place].restart()).start()
+            case "pull":
+                with contextlib.suppress(PeerUnreachableError):
+                    await nodes[place].verbs.pull_thread(thread)
+            case "wait":
+                await asyncio.sleep(chance.random() / 20)
+    wire.cut.clear()
+    try:
+        await in_step(thread, *nodes)
+        await quiet(wire, thread, *nodes)
+    except AssertionError as error:
+        raise AssertionError(f"seed {seed}: {error}") from error
+    for number, position in nodes[0].heads(thread).values():
+        assert position > 0 or number is None
+
+
+class Liar:
+    """A host that answers as it likes to whoever asks it."""
+
+    def __init__(self, wire, answers):
+        self.id = PrivateKey(os.urandom(32)).public.peer_id
+        self.peering = self
+        self.service = self
+        self.answers = answers
+        self.calls = 0
+        wire.nodes[self.id] = self
+
+    def is_connected(self, peer, dialled):
+        pass
+
+    async def stop(self):
+        pass
+
+    async def handle(self, caller, method, body):
+        self.calls += 1
+        answer = self.answers.get(method.removeprefix(peer_codec.SERVICE))
+        if answer is None:
+            raise ThreadNotFoundError
+        return answer if isinstance(answer, bytes) else answer.SerializeToString()
+
+
+async def test_hosts_that_answer_nonsense_harm_nobody(wire):
+    one, other, thread, _ = await two(wire)
+    await in_step(thread, one, other)
+    good = one.threads.get(one.engine, thread)
+    (foreign,) = await one.write(thread, 1, PrivateKey(b"z" * 32).public)
+    await in_step(thread, one, other)
+    blocks = foreign.record.blocks
+    record = pb.Log.Record(
+        recordNode=blocks.record, eventNode=blocks.event, headerNode=blocks.header, bodyNode=blocks.body
+    )
+    own = next(log for log in good.logs if log.counter)
+    message = peer_codec.log_message(own, b"", 2**62)
+    entry = pb.GetRecordsReply.LogEntry(logID=own.id, records=[record], log=message)
+    edges = pb.ExchangeEdgesReply(
+        edges=[pb.ExchangeEdgesReply.ThreadEdges(threadID=thread.bytes, addressEdge=1, headsEdge=1)]
+    )
+    liars = [
+        Liar(wire, {"ExchangeEdges": edges, "GetLogs": b"\xff", "GetRecords": b"\xff"}),
+        Liar(wire, {"ExchangeEdges": edges, "GetRecords": pb.GetRecordsReply(logs=[entry, entry])}),
+        Liar(wire, {"ExchangeEdges": edges, "GetLogs": pb.GetLogsReply(logs=[pb.Log()])}),
+        Liar(wire, {"ExchangeEdges": b"\x0a\xff"}),
+        Liar(wire, {}),
+    ]
+    for liar in liars:
+        log = PrivateKey(os.urandom(32)).public
+        told = pb.Log(ID=log.peer_id, pubKey=log.bytes, head=b"", addrs=[peer_address(liar.id).bytes])
+        body = pb.PushLogRequest.Body(threadID=thread.bytes, log=told)
+        await Stranger(wire, one).call("PushLog", pb.PushLogRequest(body=body))
+    before = one.heads(thread)
+    await asyncio.sleep(1)
+    assert one.heads(thread) == before
+    assert all(0 < liar.calls < 150 for liar in liars), [liar.calls for liar in liars]
+    await one.write(thread, 3)
+    await other.write(thread, 3)
+    await in_step(thread, one, other)
