@@ -87,7 +87,10 @@ async def test_closing_ends_what_does_not_finish_and_takes_no_more(door, frame, 
             await late.send(b"")
             for socket_ in (late, running):
                 fields = parse(await socket_.recv())[1]
-                assert (fields["grpc-status"], fields["grpc-message"]) == ("14", "the daemon is ending")
+                assert (fields["grpc-status"], fields["grpc-message"]) == (
+                    "14",
+                    "the daemon is stopping: connect again in a moment",
+                )
             await closing
     assert echo.cancelled.is_set()
     assert door.open_streams == 0

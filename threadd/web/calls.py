@@ -9,18 +9,18 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import aclosing
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from store.errors import StatusCode, ThreaddError
 from threadd.api.dispatcher import Call, Dispatcher
 from threadd.api.statuses import NOT_TAKEN, CallError
+from threadd.db.errors import StoppingError
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
-ENDING: Final = "the daemon is ending"
 
 # How long the end of a call may wait for a client that does not take what is sent, in seconds.
 _PATIENCE = 5.0
@@ -155,7 +155,7 @@ class Calls:
         """
         if self._ending.is_set():
             read.close()
-            await _in_time(replies.send_status(StatusCode.UNAVAILABLE, ENDING))
+            await _in_time(replies.send_status(StoppingError.code, StoppingError.default_text))
             return
         running = asyncio.ensure_future(self._answer(call, requests, replies))
         reading = asyncio.ensure_future(read)
@@ -164,7 +164,7 @@ class Calls:
         try:
             await asyncio.wait({running, reading}, return_when=asyncio.FIRST_COMPLETED)
             if running.cancelled() and self._ending.is_set() and not reading.done():
-                await _in_time(replies.send_status(StatusCode.UNAVAILABLE, ENDING))
+                await _in_time(replies.send_status(StoppingError.code, StoppingError.default_text))
         finally:
             running.cancel()
             reading.cancel()
