@@ -16,7 +16,7 @@ import msgspec
 import uvloop
 
 from store.errors import RepositoryLockedError, ThreaddError
-from threadd import config, logs
+from threadd import config, limits, logs
 from threadd.control import ControlClient, NoDaemonError
 from threadd.verbs import (
     ApiKey,
@@ -166,6 +166,7 @@ def serve(config_file: Path | None, **flags: str | None) -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from threadd import daemon  # noqa: PLC0415
 
+    limits.allow_many_files()
     uvloop.run(daemon.run(settings))
 
 
