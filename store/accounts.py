@@ -158,6 +158,12 @@ def list_api_keys(reader: Reader, owner: bytes) -> Iterator[ApiKeyRow]:
             yield row
 
 
+def list_all_api_keys(reader: Reader) -> Iterator[ApiKeyRow]:
+    """The API keys of all accounts."""
+    for _, value in reader.scan(*tables.api_keys()):
+        yield _api_keys.decode(value)
+
+
 def put_api_key(transaction: Transaction, row: ApiKeyRow) -> None:
     """Keep an API key."""
     transaction.put(tables.api_key(row.key), _api_keys.encode(row))

@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -42,12 +43,13 @@ class _Job:
     future: "asyncio.Future[None]"
 
 
-class _LmdbSnapshot:
+class LmdbSnapshot:
     """A read transaction of LMDB."""
 
-    __slots__ = ("_transaction",)
+    __slots__ = ("_environment", "_transaction")
 
     def __init__(self, environment: lmdb.Environment) -> None:
+        self._environment = environment
         try:
             self._transaction = environment.begin()
         except lmdb.ReadersFullError as error:
@@ -71,6 +73,20 @@ class _LmdbSnapshot:
                 if key < start or key >= stop:
                     return
                 yield key, value
+
+    def copy(self, folder: Path) -> None:
+        """Write this state, without the space that is free in it, into an empty folder; it blocks.
+
+        Raises:
+            StoreFullError: There is no space for it.
+            StoreError: It cannot be written.
+        """
+        try:
+            self._environment.copy(str(folder), compact=True, txn=self._transaction)
+        except lmdb.DiskError as error:
+            raise StoreFullError(f"no space is left for a copy in {folder}") from error
+        except lmdb.Error as error:
+            raise StoreError(f"cannot write a copy into {folder}: {error}") from error
 
     def close(self) -> None:
         """See `Snapshot`."""
@@ -127,9 +143,9 @@ class LmdbEngine:
         with self.snapshot() as snapshot:
             yield from snapshot.scan(start, stop, reverse=reverse)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> LmdbSnapshot:
         """See `Engine`."""
-        return _LmdbSnapshot(self._environment)
+        return LmdbSnapshot(self._environment)
 
     async def read(self, function: Callable[[Snapshot], T]) -> T:
         """See `Engine`; the function runs in a thread."""
@@ -260,7 +276,25 @@ def _apply(written: lmdb.Transaction, puts: Iterable[tuple[bytes, bytes | None]]
             written.put(key, value)
 
 
-def _open(folder: Path, reserved_bytes: int) -> lmdb.Environment:
+@contextmanager
+def reading(folder: Path) -> Iterator[LmdbSnapshot]:
+    """One state of a store that another process may have open and write to.
+
+    Args:
+        folder: Where its files are; this process has them open nowhere else.
+
+    Raises:
+        StoreError: The files are no store or cannot be opened.
+    """
+    environment = _open(folder, RESERVED_BYTES, readonly=True)
+    try:
+        with LmdbSnapshot(environment) as snapshot:
+            yield snapshot
+    finally:
+        environment.close()
+
+
+def _open(folder: Path, reserved_bytes: int, *, readonly: bool = False) -> lmdb.Environment:
     """Open the files, and make sure that they stay there after a loss of power.
 
     Raises:
@@ -268,7 +302,9 @@ def _open(folder: Path, reserved_bytes: int) -> lmdb.Environment:
     """
     while True:
         try:
-            environment = lmdb.open(str(folder), map_size=reserved_bytes, max_readers=MAX_READERS, mode=0o600)
+            environment = lmdb.open(
+                str(folder), map_size=reserved_bytes, max_readers=MAX_READERS, mode=0o600, readonly=readonly
+            )
         except lmdb.MemoryError as error:
             if reserved_bytes <= _SMALLEST_RESERVED_BYTES:
                 raise StoreError(f"no address space for the store in {folder}: raise the limit on it") from error

@@ -9,6 +9,12 @@ _BLOCK = 1000
 _COUNT = struct.Struct(">Q")
 
 
+def given(reader: Reader) -> int:
+    """The first number that was certainly never given."""
+    kept = reader.get(tables.NUMBERS)
+    return int(_COUNT.unpack(kept)[0]) if kept else 1
+
+
 class Numbers:
     """Gives out numbers from 1 on.
 
@@ -19,8 +25,7 @@ class Numbers:
     """
 
     def __init__(self, reader: Reader) -> None:
-        kept = reader.get(tables.NUMBERS)
-        self._next = self._reserved = _COUNT.unpack(kept)[0] if kept else 1
+        self._next = self._reserved = given(reader)
 
     def next(self, transaction: Transaction) -> int:
         """A number that was never given before.

@@ -142,7 +142,21 @@ def _check_format(engine: LmdbEngine, folder: Path) -> None:
         transaction = Transaction()
         transaction.put(tables.FORMAT, str(FORMAT).encode())
         engine.write_now(transaction)
-    elif not kept.isdigit() or int(kept) > FORMAT:
+    else:
+        check_readable(kept, folder)
+
+
+def check_readable(kept: bytes, folder: Path) -> None:
+    """Refuse what a later version wrote.
+
+    Args:
+        kept: The value of `tables.FORMAT`.
+        folder: The repository's folder.
+
+    Raises:
+        FormatError: It is of a newer format than this version reads, or of none.
+    """
+    if not kept.isdigit() or int(kept) > FORMAT:
         raise FormatError(
             f"the repository {folder} has format {kept.decode(errors='replace')}, and this version reads formats up to "
             f"{FORMAT}: use the version that wrote it, or a later one",

@@ -43,6 +43,11 @@ _BUCKET: Final = b"\x30"
 _FILE_BLOCK: Final = b"\x40"
 _FILE_BLOCK_USE: Final = b"\x41"
 
+_UNDER_NUMBER: Final = (
+    *(_LOG, _HEAD, _IDENTITY_LOG, _RECORD, _SEGMENT),
+    *(_COLLECTION, _DOCUMENT, _INDEX_ENTRY, _PATCH, _CHANGE, _WAITING),
+)
+
 _NUMBER = struct.Struct(">I")
 _TWO_NUMBERS = struct.Struct(">II")
 _THREE_NUMBERS = struct.Struct(">III")
@@ -219,6 +224,11 @@ def index_entries(thread_number: int, collection_number: int, index_number: int)
     return _whole(_INDEX_ENTRY + _THREE_NUMBERS.pack(thread_number, collection_number, index_number))
 
 
+def index_number_of(key: bytes) -> int:
+    """The number of the index in a key of `index_entry`."""
+    return int(_THREE_NUMBERS.unpack_from(key, 1)[2])
+
+
 def index_entries_of_collection(thread_number: int, collection_number: int) -> Range:
     """The entries of all indexes of a collection."""
     return _whole(_INDEX_ENTRY + _TWO_NUMBERS.pack(thread_number, collection_number))
@@ -245,6 +255,11 @@ def patches_of(thread_number: int, collection_number: int, instance_id: str) -> 
 def patches_of_collection(thread_number: int, collection_number: int) -> Range:
     """The patches of all instances of a collection."""
     return _whole(_PATCH + _TWO_NUMBERS.pack(thread_number, collection_number))
+
+
+def patched_instance_of(key: bytes) -> str:
+    """The instance ID in a key of `patch`."""
+    return unterminated(key, 9)[0].decode()
 
 
 def patch_order_of(key: bytes) -> tuple[int, int, int, int]:
@@ -308,13 +323,35 @@ def deletion_of(key: bytes) -> tuple[int, int, int]:
     return thread_number, collection_number, index_number
 
 
+def numbered() -> tuple[Range, ...]:
+    """What stands under the number of a thread, table by table."""
+    return tuple(_whole(table) for table in _UNDER_NUMBER)
+
+
+def numbered_in_collection() -> tuple[bytes, ...]:
+    """The tables of what stands under the number of a thread and that of a collection, to be completed with both."""
+    return _DOCUMENT, _INDEX_ENTRY, _PATCH
+
+
+def under(table: bytes, *numbers: int) -> Range:
+    """What a table has under some numbers."""
+    return _whole(table + b"".join(map(_NUMBER.pack, numbers)))
+
+
+def numbers_of(key: bytes) -> tuple[int, int]:
+    """The two numbers that a key of `numbered_in_collection` begins with."""
+    first, second = _TWO_NUMBERS.unpack_from(key, 1)
+    return first, second
+
+
+def thread_number_of(key: bytes) -> int:
+    """The number of a thread that a key of `numbered` begins with."""
+    return int(_NUMBER.unpack_from(key, 1)[0])
+
+
 def whole_thread(thread_number: int) -> tuple[Range, ...]:
     """Everything under a thread's number."""
-    under_number = (
-        *(_LOG, _HEAD, _IDENTITY_LOG, _RECORD, _SEGMENT),
-        *(_COLLECTION, _DOCUMENT, _INDEX_ENTRY, _PATCH, _CHANGE, _WAITING),
-    )
-    return tuple(_whole(table + _NUMBER.pack(thread_number)) for table in under_number)
+    return tuple(_whole(table + _NUMBER.pack(thread_number)) for table in _UNDER_NUMBER)
 
 
 # The Hub
@@ -432,6 +469,11 @@ FILE_BLOCK_EPOCH: Final = b"\x00epoch"
 def file_block(digest: bytes) -> bytes:
     """Key of a block by the SHA2-256 digest in its CID."""
     return _FILE_BLOCK + digest
+
+
+def file_blocks() -> Range:
+    """All blocks, by their digests."""
+    return _whole(_FILE_BLOCK)
 
 
 def file_block_use(digest: bytes) -> bytes:
