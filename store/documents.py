@@ -24,12 +24,14 @@ class ChangeRow(msgspec.Struct, array_like=True, frozen=True):
         instance_id: The instance.
         action: 0 create, 1 save, 2 delete.
         text: JSON text of the instance after the change; None after a delete.
+        before: JSON text of a deleted instance, where a read filter will have to say who may hear of it.
     """
 
     collection_number: int
     instance_id: str
     action: int
     text: bytes | None
+    before: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)

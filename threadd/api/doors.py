@@ -31,6 +31,7 @@ from threadd.api import (
     buckets_service,
     health_service,
     network_service,
+    own_service,
     threads_service,
     users_service,
 )
@@ -41,6 +42,7 @@ from threadd.api.buckets_service import BucketsService
 from threadd.api.dispatcher import MAX_MESSAGE_BYTES, Dispatcher, Policy
 from threadd.api.health_service import Health, HealthService
 from threadd.api.network_service import NetworkService
+from threadd.api.own_service import OwnService
 from threadd.api.threads_service import ThreadsService
 from threadd.api.token_flow import TokenFlow
 from threadd.api.users_service import UsersService
@@ -59,6 +61,7 @@ class Services:
         threads: Databases.
         network: Threads.
         buckets: Folders of files.
+        own: What goes beyond the Hub.
         health: The state that health checks tell.
     """
 
@@ -66,6 +69,7 @@ class Services:
     threads: ThreadsService
     network: NetworkService
     buckets: BucketsService
+    own: OwnService
     health: Health
 
     @classmethod
@@ -102,7 +106,7 @@ class Services:
         threads = ThreadsService(manager, Joining(manager, replication), token_flow, addresses)
         network_service = NetworkService(network, replication, token_flow, addresses)
         folders = BucketsService(buckets, host_key, clock)
-        return cls(host_key.public, threads, network_service, folders, health)
+        return cls(host_key.public, threads, network_service, folders, OwnService(manager), health)
 
 
 def threads_dispatcher(services: Services, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Dispatcher:
@@ -140,6 +144,7 @@ def _dispatcher(
         threads_service.DESCRIPTOR: services.threads,
         network_service.DESCRIPTOR: services.network,
         buckets_service.DESCRIPTOR: services.buckets,
+        own_service.DESCRIPTOR: services.own,
         **own,
     }
     dispatcher = Dispatcher(policy, max_message_bytes=max_message_bytes)

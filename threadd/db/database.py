@@ -26,9 +26,12 @@ from threadd.db.errors import (
     TransactionTooOldError,
 )
 from threadd.db.filling import filling
+from threadd.db.following import Following
 from threadd.db.index_building import building
 from threadd.db.judge import Judge, check_scripts
 from threadd.db.listeners import Listener, Listeners, ListenFilter
+from threadd.db.plans import Source
+from threadd.db.scans import ReadFilter
 from threadd.db.scripts import ScriptRunner
 from threadd.db.sequencer import Sequencer
 from threadd.db.sweeper import Sweeper
@@ -338,6 +341,17 @@ class Database:
         with self._services.engine.snapshot() as snapshot:
             return await self._view(snapshot, reader).find(found, query)
 
+    @contextmanager
+    def state(self, collection: str, reader: PublicKey) -> Iterator[tuple[Source, ReadFilter | None]]:
+        """One state of a collection, and what of its instances the reader may see; for reads that are no `find`.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+        """
+        found = self._collection(collection)
+        with self._services.engine.snapshot() as snapshot:
+            yield Source(snapshot, self._thread.number, found), self._judge(reader).filter_of(found)
+
     def stored(self, collection: str) -> Iterator[bytes]:
         """JSON texts of all instances as they are kept, past the read filter: for the daemon's own ends.
 
@@ -413,6 +427,34 @@ class Database:
             yield listener
         finally:
             self._listeners.remove(listener)
+
+    @contextmanager
+    def following(self, filters: Sequence[ListenFilter], reader: PublicKey) -> Iterator[Following]:
+        """Read the changes that are kept, from any of them on, and what comes after them.
+
+        Args:
+            filters: What is wanted, any of them; none for everything.
+            reader: Who listens.
+
+        Raises:
+            DatabaseNotFoundError: The database was deleted.
+        """
+        if self._closed:
+            raise DatabaseNotFoundError
+        services = self._services
+        following = Following(
+            services.engine,
+            self._thread.number,
+            filters,
+            self._judge(reader),
+            lambda: [self._collection(name) for name in sorted(self._rows)],
+            services.transaction_seconds,
+        )
+        self._listeners.add(following)
+        try:
+            yield following
+        finally:
+            self._listeners.remove(following)
 
     def end_listeners(self, error: Exception) -> None:
         """End all listeners, once what waits for them is delivered."""

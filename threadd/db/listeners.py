@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from net.patches import PatchType
 from threadd.db.errors import ListenerTooSlowError
@@ -33,11 +34,14 @@ class ListenFilter:
 
     def accepts(self, change: Change) -> bool:
         """Whether a change is wanted."""
-        patch = change.patch
+        return self.covers(change.patch.collection, change.patch.instance_id, change.action)
+
+    def covers(self, collection: str, instance_id: str, action: PatchType | None) -> bool:
+        """Whether what is done to an instance is wanted; None for what does nothing, as a snapshot."""
         return (
-            self.collection in {"", patch.collection}
-            and self.instance_id in {"", patch.instance_id}
-            and self.action in {None, change.action}
+            self.collection in {"", collection}
+            and self.instance_id in {"", instance_id}
+            and (action is None or self.action in {None, action})
         )
 
 
@@ -128,20 +132,33 @@ def _size(change: Change) -> int:
     return sum(len(text) for text in (change.before, change.after, change.patch.json) if text is not None)
 
 
+class Hearer(Protocol):
+    """What hears of every change of a database."""
+
+    def offer(self, change: Change, /) -> None:
+        """Take a change."""
+
+    def end(self, error: Exception, /) -> None:
+        """End with an error, once what waits is delivered."""
+
+    def is_only_of(self, collection: str, /) -> bool:
+        """Whether it can hear of one collection only."""
+
+
 @dataclass(slots=True)
 class Listeners:
     """All listeners of a database."""
 
-    _all: set[Listener] = field(default_factory=set)
+    _all: set[Hearer] = field(default_factory=set)
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def add(self, listener: Listener) -> None:
+    def add(self, listener: Hearer) -> None:
         """Have a listener hear of every change from now on."""
         self._all.add(listener)
 
-    def remove(self, listener: Listener) -> None:
+    def remove(self, listener: Hearer) -> None:
         """Let a listener go; one that has gone already is no error."""
         self._all.discard(listener)
 

@@ -4,8 +4,9 @@ import heapq
 import itertools
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+from threadd.db.documents import ID_FIELD
 from threadd.db.errors import ResultTooLargeError
 from threadd.db.fields import Order, decoder_of, sort_key
 from threadd.db.plans import Row
@@ -17,13 +18,26 @@ MAX_RESULT_BYTES = 256 * 1024 * 1024
 
 _RUN = 2_048
 
+_ids = decoder_of(frozenset({ID_FIELD}))
+
 ROWS_BETWEEN_LOOKS = 64
 """How many rows are read between two looks at the clock."""
 
 ReadFilter: TypeAlias = Callable[[bytes], Awaitable[bytes | None]]
 
 
-async def run(query: Query, rows: Iterable[Row], read_filter: ReadFilter | None, *, ordered: bool) -> list[bytes]:
+After: TypeAlias = tuple[Order, bytes]
+"""A place in the order of a query: that of the value that is sorted by, and the ID."""
+
+
+async def run(
+    query: Query,
+    rows: Iterable[Row],
+    read_filter: ReadFilter | None,
+    *,
+    ordered: bool,
+    after: After | None = None,
+) -> list[bytes]:
     """Filter, sort, skip and limit.
 
     Args:
@@ -31,6 +45,7 @@ async def run(query: Query, rows: Iterable[Row], read_filter: ReadFilter | None,
         rows: All instances that may match.
         read_filter: What the reader may see of an instance; None where that is everything.
         ordered: Whether the rows come in the wanted order.
+        after: Where the rows that count begin, exclusive; None for all.
 
     Returns:
         The JSON texts.
@@ -39,18 +54,41 @@ async def run(query: Query, rows: Iterable[Row], read_filter: ReadFilter | None,
         ResultTooLargeError: The rows would take more than `MAX_RESULT_BYTES`.
     """
     pacer = Pacer()
-    wanted = _InOrder(query) if ordered else _Sorted(query)
+    wanted: _Wanted = _InOrder(query) if ordered else _Sorted(query)
+    if after is not None:
+        wanted = _Later(query, after, wanted)
     coming = iter(rows)
     few = ordered and 0 < query.limit < ROWS_BETWEEN_LOOKS
     size = max(ROWS_BETWEEN_LOOKS // 4, query.skip + query.limit) if few else ROWS_BETWEEN_LOOKS
     while batch := list(itertools.islice(coming, size)):
         if read_filter is not None:
             batch = await _filtered(batch, read_filter)
-        if _take(query, batch, wanted, ordered=ordered):
+        if _take(query, batch, wanted, ordered=ordered and after is None):
             break
         if pacer.due():
             await pacer.pause()
     return await wanted.result(pacer)
+
+
+async def count(query: Query, rows: Iterable[Row], read_filter: ReadFilter | None) -> int:
+    """Tell how many instances match; `limit` and `skip` are not looked at.
+
+    Args:
+        query: What is asked for.
+        rows: All instances that may match.
+        read_filter: What the reader may see of an instance; None where that is everything.
+    """
+    pacer = Pacer()
+    decode, matches = decoder_of(query.fields), query.matches
+    coming = iter(rows)
+    number = 0
+    while batch := list(itertools.islice(coming, ROWS_BETWEEN_LOOKS)):
+        if read_filter is not None:
+            batch = await _filtered(batch, read_filter)
+        number += len(batch) if query.matches_all else sum(matches(decode(text)) for _, text in batch)
+        if pacer.due():
+            await pacer.pause()
+    return number
 
 
 async def _filtered(batch: list[Row], read_filter: ReadFilter) -> list[Row]:
@@ -58,7 +96,7 @@ async def _filtered(batch: list[Row], read_filter: ReadFilter) -> list[Row]:
     return [(order, shown) for order, text in batch if (shown := await read_filter(text)) is not None]
 
 
-def _take(query: Query, batch: list[Row], wanted: "_InOrder | _Sorted", *, ordered: bool) -> bool:
+def _take(query: Query, batch: list[Row], wanted: "_Wanted", *, ordered: bool) -> bool:
     """Take the rows that match; True when no more are wanted."""
     if query.matches_all and ordered:
         return any(wanted.add(order, text, {}) for order, text in batch)
@@ -68,6 +106,34 @@ def _take(query: Query, batch: list[Row], wanted: "_InOrder | _Sorted", *, order
         if matches(document) and wanted.add(order, text, document):
             return True
     return False
+
+
+class _Wanted(Protocol):
+    """Takes the rows that match, and gives those that are wanted."""
+
+    def add(self, order: bytes, text: bytes, document: dict[str, Any], /) -> bool:
+        """Take a row; True when no more are wanted."""
+
+    async def result(self, pacer: Pacer, /) -> list[bytes]:
+        """The JSON texts of the rows that are wanted."""
+
+
+@dataclass(slots=True)
+class _Later:
+    """Those rows that come after a place in the order."""
+
+    query: Query
+    after: After
+    wanted: _Wanted
+
+    def add(self, order: bytes, text: bytes, document: dict[str, Any]) -> bool:
+        """Take a row; True when no more are wanted."""
+        place = (sort_key(document, self.query.sort_path), _ids(text)[ID_FIELD].encode())
+        is_later = place < self.after if self.query.descending else place > self.after
+        return is_later and self.wanted.add(order, text, document)
+
+    async def result(self, pacer: Pacer) -> list[bytes]:
+        return await self.wanted.result(pacer)
 
 
 @dataclass(slots=True)

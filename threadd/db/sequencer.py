@@ -235,7 +235,9 @@ class Sequencer:
             document_rows.put_patch(transaction, thread, collection, patch.instance_id, place)
             if change.is_seen:
                 sequence += 1
-                row = ChangeRow(collection, patch.instance_id, change.action, change.after)
+                is_hidden = change.after is None and change.collection.config.read_filter
+                before = change.before if is_hidden else None
+                row = ChangeRow(collection, patch.instance_id, change.action, change.after, before)
                 document_rows.put_change(transaction, thread, sequence, row)
         database_rows.put_progress(transaction, thread, progress, ProgressRow(sequence, self._timestamps.last))
 

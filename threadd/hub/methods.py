@@ -5,6 +5,7 @@ from typing import Final
 _THREADS = "/threads.pb.API/"
 _NETWORK = "/threads.net.pb.API/"
 _BUCKETS = "/api.bucketsd.pb.APIService/"
+_OWN = "/threadd.v1.API/"
 _ACCOUNTS = "/api.hubd.pb.APIService/"
 
 
@@ -32,11 +33,15 @@ CREATING: Final = {
 DELETING: Final = _all(_THREADS, "DeleteDB") | _all(_NETWORK, "DeleteThread")
 """End an ownership once they have succeeded."""
 
-CROSS_USER: Final = _all(
-    _THREADS,
-    "Create Verify Save Delete Has Find FindByID ReadTransaction WriteTransaction Listen",
-) | _all(
-    _BUCKETS,
-    "Root Links ListPath PushPath PullPath SetPath MovePath RemovePath PullPathAccessRoles PushPathAccessRoles",
+CROSS_USER: Final = (
+    _all(
+        _THREADS,
+        "Create Verify Save Delete Has Find FindByID ReadTransaction WriteTransaction Listen",
+    )
+    | _all(
+        _BUCKETS,
+        "Root Links ListPath PushPath PullPath SetPath MovePath RemovePath PullPathAccessRoles PushPathAccessRoles",
+    )
+    | _all(_OWN, "Count Explain Page Listen")
 )
 """Open to whoever knows a thread's ID; the rules of the collection decide."""
