@@ -228,14 +228,15 @@ def build_go(folder: Path) -> None:
         raise DaemonError(f"{' '.join(command)} failed:\n{done.stderr}")
 
 
-def build_hub(folder: Path) -> Path:
-    """Build the `hub` program of the Hub's users; what has not changed since is not built again.
+def build_hub(folder: Path, name: str = "hub") -> Path:
+    """Build a program of the Hub's users; what has not changed since is not built again.
 
     It is built as its authors did: with their module file and their compiler, but with the release of go-threads that
     clients carry, since the version that the file names is nowhere to be had.
 
     Args:
         folder: Where it is put, outside of the tree.
+        name: `hub`, or `buck` for buckets alone.
 
     Returns:
         The program.
@@ -254,8 +255,8 @@ def build_hub(folder: Path) -> Path:
         threads = "github.com/textileio/go-threads"
         modules.with_suffix(".sum").write_bytes((module / "go.sum").read_bytes())
         modules.write_text((module / "go.mod").read_text() + f"\nreplace {threads} => {threads} v1.1.5\n")
-    program = folder / "hub"
-    command = ["go", "build", "-modfile", str(modules), "-o", str(program), "./cmd/hub"]
+    program = folder / name
+    command = ["go", "build", "-modfile", str(modules), "-o", str(program), f"./cmd/{name}"]
     settings = {"GOENV": "off", "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "go1.17.13"}
     done = subprocess.run(command, cwd=module, env=os.environ | settings, capture_output=True, text=True, check=False)
     if done.returncode != 0:

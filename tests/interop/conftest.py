@@ -25,6 +25,12 @@ def hub_program() -> Path:
     return build_hub(_built() / "hub-program")
 
 
+@pytest.fixture(scope="session")
+def buck_program() -> Path:
+    """The `buck` program of the Hub's users, built; without Go as `go_programs`."""
+    return build_hub(_built() / "hub-program", "buck")
+
+
 def _built() -> Path:
     """The folder where this clone's programs are put."""
     if not has_go():
