@@ -16,7 +16,6 @@ from net.multiaddr import Multiaddr
 from store.accounts import ApiKeyRow
 from threadd.api.dispatcher import Dispatcher
 from threadd.api.doors import Services, hub_dispatcher, threads_dispatcher
-from threadd.api.grpc_door import GrpcDoor
 from threadd.api.health_service import Health
 from threadd.config import Endpoint, Settings
 from threadd.control import ControlServer
@@ -27,6 +26,7 @@ from threadd.peers import open_host
 from threadd.rooms import Rooms, open_rooms
 from threadd.tls import Tls
 from threadd.web.door import WebDoor
+from threadd.web.grpc_door import GrpcDoor
 
 # How long calls in flight may take to end, in seconds; the whole drain stays below ten.
 _GRACE = 5.0
@@ -120,6 +120,7 @@ class _Doors:
             randomness=os.urandom,
             clock=time.time_ns,
             health=self._health,
+            revoked=self._rooms.hub.revocations.until,
         )
         settings = self._settings
         hub, threads = hub_dispatcher(services, self._rooms.hub), threads_dispatcher(services)
@@ -132,7 +133,7 @@ class _Doors:
 
     async def _open_grpc(self, name: str, endpoint: Endpoint | None, dispatcher: Dispatcher, tls: Tls | None) -> None:
         if endpoint is not None:
-            await self._open_one(name, endpoint, GrpcDoor(dispatcher, str(endpoint), tls))
+            await self._open_one(name, endpoint, GrpcDoor(dispatcher, endpoint.host, endpoint.port, tls))
 
     async def _open_web(self, name: str, endpoint: Endpoint | None, dispatcher: Dispatcher, tls: Tls | None) -> None:
         if endpoint is not None:

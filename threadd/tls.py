@@ -21,12 +21,14 @@ class Tls:
     Args:
         certificate: PEM; the certificate first, then those that lead to its authority.
         key: PEM.
-        context: Both, for servers over asyncio.
+        context: Both, for web doors: they speak HTTP/1.1 and websockets, which start as that.
+        grpc_context: Both, for gRPC doors: they speak HTTP/2.
     """
 
     certificate: bytes
     key: bytes
     context: ssl.SSLContext
+    grpc_context: ssl.SSLContext
 
     @classmethod
     def load(cls, certificate: Path, key: Path) -> Self:
@@ -39,16 +41,17 @@ class Tls:
         Raises:
             TlsError: One cannot be read, or they do not belong together.
         """
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # Web doors speak HTTP/1.1 and websockets, which start as that.
+        context, grpc_context = (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2))
         context.set_alpn_protocols(["http/1.1"])
+        grpc_context.set_alpn_protocols(["h2"])
         try:
-            made = cls(certificate.read_bytes(), key.read_bytes(), context)
+            made = cls(certificate.read_bytes(), key.read_bytes(), context, grpc_context)
         except OSError as error:
             raise TlsError(f"cannot read {error.filename}: {error.strerror}; threadd certs makes both files") from error
         try:
             # A key with a password would be asked for on the terminal.
-            context.load_cert_chain(certificate, key, password=b"")
+            for each in (context, grpc_context):
+                each.load_cert_chain(certificate, key, password=b"")
         except (ssl.SSLError, ValueError) as error:
             raise TlsError(
                 f"{certificate} and {key} are no certificate and its key in PEM, without a password: {error}"

@@ -14,10 +14,10 @@ from net.multiaddr import Multiaddr
 from threadd.api import accounts_service, threads_service, users_service
 from threadd.api.dispatcher import Dispatcher, Method
 from threadd.api.doors import Services, hub_dispatcher, threads_dispatcher
-from threadd.api.grpc_door import GrpcDoor
 from threadd.api.health_service import Health
 from threadd.hub.signatures import sign
 from threadd.rooms import open_rooms
+from threadd.web.grpc_door import GrpcDoor
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +41,7 @@ def open_door():
 
     @asynccontextmanager
     async def opened(dispatcher: Dispatcher, options=()):
-        door = GrpcDoor(dispatcher, "127.0.0.1:0")
+        door = GrpcDoor(dispatcher, "127.0.0.1", 0)
         port = await door.open()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=list(options)) as channel:
@@ -95,8 +95,8 @@ async def opened_house(repo, **options):
             health=health,
         )
         doors = {
-            "threads": GrpcDoor(threads_dispatcher(services), "127.0.0.1:0"),
-            "hub": GrpcDoor(hub_dispatcher(services, rooms.hub), "127.0.0.1:0"),
+            "threads": GrpcDoor(threads_dispatcher(services), "127.0.0.1", 0),
+            "hub": GrpcDoor(hub_dispatcher(services, rooms.hub), "127.0.0.1", 0),
         }
         try:
             ports = {name: await door.open() for name, door in doors.items()}

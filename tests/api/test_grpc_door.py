@@ -7,7 +7,8 @@ import pytest
 from echo import Echo
 
 from threadd.api.dispatcher import Dispatcher
-from threadd.api.grpc_door import DoorError, GrpcDoor
+from threadd.web.grpc_door import GrpcDoor
+from threadd.web.sockets import DoorError
 
 
 @pytest.fixture
@@ -136,11 +137,11 @@ async def test_the_deadline_and_the_client_cancel_the_servicer(say, echo):
 
 
 async def test_a_port_in_use_is_refused_by_name(policy):
-    first = GrpcDoor(Dispatcher(policy), "127.0.0.1:0")
+    first = GrpcDoor(Dispatcher(policy), "127.0.0.1", 0)
     port = await first.open()
     assert first.port == port > 0
     with pytest.raises(DoorError, match=f"cannot listen on 127.0.0.1:{port}"):
-        await GrpcDoor(Dispatcher(policy), f"127.0.0.1:{port}").open()
+        await GrpcDoor(Dispatcher(policy), "127.0.0.1", port).open()
     await first.close()
     await first.close()
 
@@ -148,7 +149,7 @@ async def test_a_port_in_use_is_refused_by_name(policy):
 async def test_closing_lets_running_calls_finish(policy, echo_service, echo, text_message):
     dispatcher = Dispatcher(policy)
     dispatcher.register(echo_service, echo)
-    door = GrpcDoor(dispatcher, "127.0.0.1:0")
+    door = GrpcDoor(dispatcher, "127.0.0.1", 0)
     port = await door.open()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = channel.unary_unary("/tests.echo.API/Echo")
@@ -163,7 +164,7 @@ async def test_closing_lets_running_calls_finish(policy, echo_service, echo, tex
 async def test_closing_ends_what_does_not_finish(policy, echo_service, echo, text_message):
     dispatcher = Dispatcher(policy)
     dispatcher.register(echo_service, echo)
-    door = GrpcDoor(dispatcher, "127.0.0.1:0")
+    door = GrpcDoor(dispatcher, "127.0.0.1", 0)
     port = await door.open()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = channel.unary_unary("/tests.echo.API/Echo")

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from threadd.api.dispatcher import Dispatcher
-from threadd.api.grpc_door import GrpcDoor
+from threadd.web.grpc_door import GrpcDoor
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS, PING, GOAWAY, HEADERS = 4, 6, 7, 1
@@ -30,7 +30,7 @@ async def read_frame(reader):
 async def test_many_pings_are_all_answered(policy, echo_service, with_stream):
     dispatcher = Dispatcher(policy)
     dispatcher.register(echo_service, object())
-    door = GrpcDoor(dispatcher, "127.0.0.1:0")
+    door = GrpcDoor(dispatcher, "127.0.0.1", 0)
     port = await door.open()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(PREFACE + frame(SETTINGS))

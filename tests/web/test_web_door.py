@@ -8,8 +8,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from threadd.api.dispatcher import Dispatcher
-from threadd.api.grpc_door import DoorError
 from threadd.web.door import WebDoor
+from threadd.web.sockets import DoorError
 
 
 def begin(door, method):

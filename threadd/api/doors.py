@@ -4,8 +4,8 @@ Whoever composes a daemon does this, on the event loop that shall serve the call
 
     health = Health(works=...)
     services = Services.build(manager=..., network=..., replication=..., ...)
-    threads = GrpcDoor(threads_dispatcher(services), "127.0.0.1:6006")
-    hub = GrpcDoor(hub_dispatcher(services, hub), "127.0.0.1:3006")
+    threads = GrpcDoor(threads_dispatcher(services), "127.0.0.1", 6006)
+    hub = GrpcDoor(hub_dispatcher(services, hub), "127.0.0.1", 3006)
     port = await threads.open()            # raises DoorError
     health.set_ready(ready=True)           # once all doors are open
     ...
@@ -15,7 +15,7 @@ Whoever composes a daemon does this, on the event loop that shall serve the call
 Another transport takes the same dispatchers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -26,6 +26,7 @@ from net.keys import PrivateKey, PublicKey
 from net.multiaddr import Multiaddr
 from net.network import Network
 from net.replication import Replication
+from net.tokens import NONE_REVOKED
 from threadd.api import (
     accounts_service,
     buckets_service,
@@ -63,6 +64,7 @@ class Services:
         buckets: Folders of files.
         own: What goes beyond the Hub.
         health: The state that health checks tell.
+        revoked: Up to which second the tokens of an identity do not count.
     """
 
     host: PublicKey
@@ -71,6 +73,7 @@ class Services:
     buckets: BucketsService
     own: OwnService
     health: Health
+    revoked: Mapping[PublicKey, int]
 
     @classmethod
     def build(
@@ -86,6 +89,7 @@ class Services:
         randomness: Randomness,
         clock: Callable[[], int],
         health: Health,
+        revoked: Mapping[PublicKey, int] = NONE_REVOKED,
     ) -> Self:
         """Make them.
 
@@ -100,13 +104,14 @@ class Services:
             randomness: `os.urandom` outside of tests.
             clock: Nanoseconds since 1970.
             health: The state that health checks tell.
+            revoked: Up to which second the tokens of an identity do not count.
         """
-        token_flow = TokenFlow(host_key, randomness, clock)
+        token_flow = TokenFlow(host_key, randomness, clock, revoked=revoked)
         addresses = HostAddresses(listen, host_key.public.peer_id, announce=announce)
         threads = ThreadsService(manager, Joining(manager, replication), token_flow, addresses)
         network_service = NetworkService(network, replication, token_flow, addresses)
         folders = BucketsService(buckets, host_key, clock)
-        return cls(host_key.public, threads, network_service, folders, OwnService(manager), health)
+        return cls(host_key.public, threads, network_service, folders, OwnService(manager), health, revoked)
 
 
 def threads_dispatcher(services: Services, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Dispatcher:
@@ -116,7 +121,7 @@ def threads_dispatcher(services: Services, *, max_message_bytes: int = MAX_MESSA
         services: The servicers.
         max_message_bytes: The limit of one request message.
     """
-    return _dispatcher(services, ThreadsDoorPolicy(services.host), {}, max_message_bytes)
+    return _dispatcher(services, ThreadsDoorPolicy(services.host, services.revoked), {}, max_message_bytes)
 
 
 def hub_dispatcher(services: Services, hub: Hub, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Dispatcher:

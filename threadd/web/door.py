@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
-import os
 import socket
 from collections.abc import Iterator
 from typing import Final
@@ -11,10 +9,10 @@ from typing import Final
 import uvicorn
 
 from threadd.api.dispatcher import Dispatcher
-from threadd.api.grpc_door import DoorError
 from threadd.tls import Tls
 from threadd.web.app import web_app
 from threadd.web.calls import Calls
+from threadd.web.sockets import DoorError, bind
 
 PING_SECONDS: Final = 5.0
 """How often a websocket's client is sent a ping; the reference's default."""
@@ -22,14 +20,8 @@ PING_SECONDS: Final = 5.0
 _SLACK: Final = 2
 """How many times the dispatcher's limit a websocket message may have before the connection is closed over it."""
 
-# A peer that vanished acknowledges no ping; its connection ends after so many milliseconds. Waiting for a pong instead
-# would end clients that are sending much: their pong stands behind all of it.
-_VANISHED_MS: Final = 60_000
-
 # How long closed connections may take to end once no call is left, in seconds.
 _LINGER: Final = 1
-
-_NO_SUCH_FAMILY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 class WebDoor:
@@ -68,7 +60,8 @@ class WebDoor:
         Raises:
             DoorError: The address is taken or makes no sense.
         """
-        sockets = await self._bind()
+        sockets = await bind(self._host, self.port)
+        self.port = sockets[0].getsockname()[1]
         server = _Server(_config(self._calls, self._tls))
         self._serving = asyncio.ensure_future(server.serve(sockets))
         started = asyncio.ensure_future(server.listening.wait())
@@ -78,33 +71,6 @@ class WebDoor:
             raise DoorError(f"cannot listen on port {self.port}") from self._serving.exception()
         self._server = server
         return self.port
-
-    async def _bind(self) -> list[socket.socket]:
-        """Bind every address that the host has."""
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(self._host, self.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise DoorError(f"cannot listen on {self._host}: it is no host that is known here") from error
-        sockets: list[socket.socket] = []
-        refused: OSError | None = None
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            try:
-                sockets.append(_listener(family, kind, protocol, (address[0], self.port, *address[2:])))
-            except OSError as error:
-                refused = error
-                if error.errno in _NO_SUCH_FAMILY:
-                    continue
-                break
-            self.port = sockets[0].getsockname()[1]
-        else:
-            if sockets:
-                return sockets
-        for bound in sockets:
-            bound.close()
-        shown = f"[{self._host}]" if ":" in self._host else self._host
-        raise DoorError(
-            f"cannot listen on {shown}:{self.port}: it is in use by another program, or is no address of this machine",
-        ) from refused
 
     async def close(self, grace: float = 0.0) -> None:
         """Take no more calls, let those that run finish, then end what is left.
@@ -122,26 +88,6 @@ class WebDoor:
         server.should_exit = True
         await serving
         server.abort()
-
-
-def _listener(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket:
-    made = socket.socket(family, kind, protocol)
-    try:
-        if os.name == "posix":
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # Accepted connections take it over.
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _VANISHED_MS)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        made.bind(address)
-        made.listen(1024)
-        made.settimeout(0)
-    except OSError:
-        made.close()
-        raise
-    return made
 
 
 def _config(calls: Calls, tls: Tls | None) -> uvicorn.Config:

@@ -1,0 +1,435 @@
+"""The calls of one gRPC connection over HTTP/2: between its streams and the dispatcher.
+
+The source is PROTOCOL-HTTP2.md of the grpc project. A stream that its client broke off, or whose client has gone,
+cancels its call; it is never taken for one that was ended, which would commit half of a transaction.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from store.errors import StatusCode, ThreaddError
+from threadd.api.dispatcher import Call, Dispatcher
+from threadd.api.statuses import NOT_TAKEN, CallError, InvalidRequestError
+from threadd.web.frames import FrameDecoder, message_frame
+from threadd.web.http2 import ServerConnection, Stream
+from threadd.web.http2_frames import ConnectionEndedError, ErrorCode, Headers, literal
+from threadd.web.metadata import Metadata, from_fields, status_fields, timeout_of
+from threadd.web.peers import peer_text
+
+_ENDING: Final = "the daemon is ending"
+_HEADERS: Final = literal(b":status", b"200") + literal(b"content-type", b"application/grpc")
+_OK: Final = literal(b"grpc-status", b"0") + literal(b"grpc-message", b"")
+_NOT_GRPC: Final = literal(b":status", b"415")
+
+_QUEUED_MESSAGES = 16
+_QUEUED_BYTES = 1 << 20
+_REQUESTS_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the headers of a stream say.
+
+    Args:
+        headers: As they came; kept so that they are not mistaken for others.
+        method: The full name of the method; "" where the request is no gRPC.
+        metadata: Everything else.
+        timeout: How long the call may take, in seconds; None for any time.
+        refusal: What is wrong with them.
+    """
+
+    headers: Headers
+    method: str
+    metadata: Metadata
+    timeout: float | None = None
+    refusal: CallError | None = None
+
+    @classmethod
+    def of(cls, headers: Headers) -> "_Request":
+        """Read headers."""
+        fields = dict(headers)
+        grpc = fields[b":method"] == b"POST" and fields.get(b"content-type", b"").startswith(b"application/grpc")
+        if not grpc:
+            return cls(headers, "", [])
+        method = fields[b":path"].decode("latin-1")
+        try:
+            metadata = from_fields(pair for pair in headers if not pair[0].startswith(b":"))
+            return cls(headers, method, metadata, timeout_of(metadata))
+        except ThreaddError as error:
+            return cls(headers, method, [], None, CallError(error.code, error.text))
+
+
+class Connections:
+    """The connections of a door that are open now."""
+
+    def __init__(self) -> None:
+        self.open: set[GrpcConnection] = set()
+        self.none = asyncio.Event()
+        """Set while there is none."""
+        self.none.set()
+
+    def add(self, connection: "GrpcConnection") -> None:
+        """Take one in."""
+        self.open.add(connection)
+        self.none.clear()
+
+    def remove(self, connection: "GrpcConnection") -> None:
+        """Let one go."""
+        self.open.discard(connection)
+        if not self.open:
+            self.none.set()
+
+
+class GrpcConnection(asyncio.Protocol):
+    """One connection of a client; the protocol of asyncio for it.
+
+    Args:
+        dispatcher: Answers its calls.
+        connections: Those of the door, which it joins and leaves.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, connections: Connections) -> None:
+        self._dispatcher = dispatcher
+        self._connections = connections
+        self._loop = asyncio.get_running_loop()
+        self._http2 = ServerConnection(self)
+        self._transport: asyncio.Transport | None = None
+        self._peer = ""
+        self._flushing = False
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._known: dict[int, _Request] = {}
+        self._ending = False
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.heard = self._loop.time()
+        """When its client last said anything, in seconds of the loop's clock."""
+
+    # What asyncio tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = cast("asyncio.Transport", transport)
+        name = transport.get_extra_info("peername")
+        self._peer = peer_text(name)
+        self._connections.add(self)
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it went is no matter
+        """See `asyncio.Protocol`."""
+        self._transport = None
+        self._connections.remove(self)
+        self._writable.set()
+        for task in self.tasks:
+            task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        self.heard = self._loop.time()
+        try:
+            self._http2.receive(data)
+        except ConnectionEndedError:
+            self._flush()
+            self.abort()
+        else:
+            self._flush()
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._writable.set()
+
+    # What the door asks
+
+    def ping(self) -> None:
+        """Ask whether the client is there."""
+        self._http2.ping()
+        self._flush()
+
+    def say_goodbye(self) -> None:
+        """Take no more calls."""
+        self._ending = True
+        self._http2.say_goodbye(ErrorCode.NO_ERROR)
+        self._flush()
+
+    def abort(self) -> None:
+        """Hang up once what was written is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # What the streams tell
+
+    def opened(self, stream: Stream, headers: Headers) -> None:
+        """See `Streams`."""
+        request = self._known.get(id(headers))
+        if request is None:
+            request = _Request.of(headers)
+            if len(self._known) == _REQUESTS_KEPT:
+                self._known.clear()
+            self._known[id(headers)] = request
+        if not request.method:
+            self._http2.end(stream, _NOT_GRPC)
+        elif request.refusal is not None or self._ending:
+            self._fail(stream, request.refusal or CallError(StatusCode.UNAVAILABLE, _ENDING))
+        else:
+            method = self._dispatcher.methods.get(request.method)
+            deadline = None if request.timeout is None else self._loop.time() + request.timeout
+            owner = _Unary if method is not None and method.is_unary else _Streaming
+            stream.owner = owner(self, stream, request, deadline)
+
+    def received(self, stream: Stream, data: bytes) -> None:
+        """See `Streams`."""
+        if isinstance(stream.owner, _Unary | _Streaming):
+            stream.owner.received(data)
+
+    def half_closed(self, stream: Stream) -> None:
+        """See `Streams`."""
+        if isinstance(stream.owner, _Unary | _Streaming):
+            stream.owner.half_closed()
+
+    def broken(self, stream: Stream) -> None:
+        """See `Streams`."""
+        owner, stream.owner = stream.owner, None
+        if isinstance(owner, _Unary | _Streaming) and owner.task is not None:
+            owner.task.cancel()
+
+    def sent(self, stream: Stream) -> None:
+        """See `Streams`."""
+        if isinstance(stream.owner, _Streaming):
+            stream.owner.drained.set()
+
+    # What calls do
+
+    def start(self, work: Any) -> asyncio.Task[None]:
+        """Run a call; the connection owns its task."""
+        task: asyncio.Task[None] = self._loop.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    async def answer(self, stream: Stream, request: _Request, deadline: float | None, body: bytes) -> None:
+        """Run a call of one request and one reply."""
+        try:
+            call = Call(request.method, request.metadata, Replies(self, stream), deadline)
+            reply = await self._dispatcher.invoke_unary(call, body)
+        except CallError as error:
+            self._fail(stream, error)
+        except asyncio.CancelledError:
+            self._fail(stream, CallError(StatusCode.UNAVAILABLE, _ENDING))
+            self._flush_soon()
+            raise
+        else:
+            self._http2.send_headers(stream, _HEADERS)
+            self._http2.send_data(stream, message_frame(reply))
+            self._http2.end(stream, _OK)
+        self._flush_soon()
+
+    async def converse(self, stream: Stream, request: _Request, deadline: float | None, owner: "_Streaming") -> None:
+        """Run any other call."""
+        replies = Replies(self, stream)
+        call = Call(request.method, request.metadata, replies, deadline)
+        failure: CallError | None = None
+        try:
+            async with aclosing(self._dispatcher.invoke_stream(call, owner.bodies())) as bodies:
+                async for body in bodies:
+                    await replies.send_initial_metadata()
+                    await self._send(stream, owner, body)
+        except CallError as error:
+            failure = error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                self._fail(stream, CallError(StatusCode.UNAVAILABLE, _ENDING), begun=replies.begun)
+                self._flush_soon()
+                raise
+            # It was a time limit of the servicer, and closing has undone it: the client takes no replies.
+            failure = CallError(StatusCode.ABORTED, NOT_TAKEN)
+        if failure is None:
+            await replies.send_initial_metadata()
+            self._http2.end(stream, _OK)
+        else:
+            if failure.code is StatusCode.ABORTED:
+                stream.waiting.clear()
+            self._fail(stream, failure, begun=replies.begun)
+        self._flush_soon()
+
+    async def _send(self, stream: Stream, owner: "_Streaming", body: bytes) -> None:
+        owner.drained.clear()
+        all_sent = self._http2.send_data(stream, message_frame(body))
+        self._flush_soon()
+        if not all_sent:
+            await owner.drained.wait()
+        if not self._writable.is_set():
+            await self._writable.wait()
+
+    def send_headers(self, stream: Stream) -> None:
+        """Tell a client that its call has begun."""
+        self._http2.send_headers(stream, _HEADERS)
+        self._flush_soon()
+
+    def fail(self, stream: Stream, error: ThreaddError) -> None:
+        """End a stream that sent what it may not."""
+        self._fail(stream, CallError(error.code, error.text))
+        stream.owner = None
+
+    def consumed(self, stream: Stream, size: int) -> None:
+        """Let a client send so many bytes more."""
+        self._http2.consumed(stream, size)
+        self._flush_soon()
+
+    def _fail(self, stream: Stream, error: CallError, *, begun: bool = False) -> None:
+        fields = [literal(name.encode(), value.encode()) for name, value in status_fields(error.code, error.text)]
+        self._http2.end(stream, b"".join(fields if begun else [_HEADERS, *fields]))
+
+    def _flush_soon(self) -> None:
+        """Send what there is at the end of this turn of the loop, with what else comes in it."""
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        data = self._http2.take()
+        if data and self._transport is not None:
+            self._transport.write(data)
+
+
+@dataclass(slots=True, eq=False)
+class Replies:
+    """The transport of a call (`threadd.api.dispatcher.Transport`).
+
+    Args:
+        connection: Its connection.
+        stream: Its stream.
+        begun: Whether the headers were sent.
+    """
+
+    connection: GrpcConnection
+    stream: Stream
+    begun: bool = False
+
+    def peer(self) -> str:
+        """See `Transport`."""
+        return self.connection._peer  # noqa: SLF001 - the two are one
+
+    async def send_initial_metadata(self, _initial_metadata: Any = (), /) -> None:
+        """See `Transport`."""
+        if not self.begun:
+            self.begun = True
+            self.connection.send_headers(self.stream)
+
+
+@dataclass(slots=True, eq=False)
+class _Unary:
+    """A call of one request, until that is whole."""
+
+    connection: GrpcConnection
+    stream: Stream
+    request: _Request
+    deadline: float | None
+    task: asyncio.Task[None] | None = None
+    decoder: FrameDecoder = field(init=False)
+    bodies: list[bytes] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.decoder = FrameDecoder(self.connection._dispatcher.max_message_bytes)  # noqa: SLF001
+
+    def received(self, data: bytes) -> None:
+        try:
+            self.bodies += self.decoder.feed(data)
+        except ThreaddError as error:
+            self.connection.fail(self.stream, error)
+        else:
+            if self.stream.remote_open:
+                self.connection.consumed(self.stream, len(data))
+
+    def half_closed(self) -> None:
+        try:
+            self.decoder.finish()
+            if len(self.bodies) != 1:
+                raise InvalidRequestError(f"a call of {self.request.method} has one request, not {len(self.bodies)}")
+        except ThreaddError as error:
+            self.connection.fail(self.stream, error)
+            return
+        work = self.connection.answer(self.stream, self.request, self.deadline, self.bodies[0])
+        self.task = self.connection.start(work)
+
+
+@dataclass(slots=True, eq=False)
+class _Streaming:
+    """A call of any other kind: its requests between the stream and the task that takes them."""
+
+    connection: GrpcConnection
+    stream: Stream
+    request: _Request
+    deadline: float | None
+    task: asyncio.Task[None] | None = None
+    drained: asyncio.Event = field(default_factory=asyncio.Event)
+    _decoder: FrameDecoder = field(init=False)
+    _queue: deque[bytes] = field(default_factory=deque)
+    _queued_bytes: int = 0
+    _owed: int = 0
+    _ended: bool = False
+    _error: ThreaddError | None = None
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._decoder = FrameDecoder(self.connection._dispatcher.max_message_bytes)  # noqa: SLF001
+        self.task = self.connection.start(self.connection.converse(self.stream, self.request, self.deadline, self))
+
+    def received(self, data: bytes) -> None:
+        try:
+            bodies = self._decoder.feed(data)
+        except ThreaddError as error:
+            self._end(error)
+            return
+        self._queue += bodies
+        self._queued_bytes += sum(map(len, bodies))
+        self._owed += len(data)
+        self._pay()
+        if bodies:
+            self._news.set()
+
+    def half_closed(self) -> None:
+        try:
+            self._decoder.finish()
+        except ThreaddError as error:
+            self._end(error)
+        else:
+            self._end(None)
+
+    def _end(self, error: ThreaddError | None) -> None:
+        if not self._ended:
+            self._ended, self._error = True, error
+            self._news.set()
+
+    def _pay(self) -> None:
+        """Let the client send on, unless much waits already."""
+        if self._owed and len(self._queue) < _QUEUED_MESSAGES and self._queued_bytes < _QUEUED_BYTES:
+            owed, self._owed = self._owed, 0
+            self.connection.consumed(self.stream, owed)
+
+    async def bodies(self) -> AsyncGenerator[bytes, None]:
+        """The requests, until the client ends its half.
+
+        Raises:
+            ThreaddError: The client sent what it may not.
+        """
+        while True:
+            while self._queue:
+                body = self._queue.popleft()
+                self._queued_bytes -= len(body)
+                self._pay()
+                yield body
+            if self._error is not None:
+                raise self._error
+            if self._ended:
+                return
+            self._news.clear()
+            await self._news.wait()
