@@ -43,6 +43,24 @@ class Transport(Protocol):
             PeerUnreachableError, PeerTooSlowError, PeerRefusedError: There is none.
         """
 
+    async def fetch(
+        self, peer: bytes, addresses: Sequence[Multiaddr], cids: Sequence[bytes], seconds: float
+    ) -> dict[bytes, bytes]:
+        """Ask a peer for blocks.
+
+        Args:
+            peer: Its peer ID.
+            addresses: Where it may be.
+            cids: The CIDs of the blocks.
+            seconds: How long it may take.
+
+        Returns:
+            The blocks that it has, by CID; each is what its CID says.
+
+        Raises:
+            PeerUnreachableError, PeerTooSlowError: It does not answer.
+        """
+
 
 class PeerClient:
     """The asking side.
@@ -132,6 +150,18 @@ class PeerClient:
         request = peer_codec.edges_message(edges).SerializeToString()
         reply = await self._call(peer, "ExchangeEdges", request)
         return peer_codec.edges_of_reply(reply, [thread for thread, _ in edges])
+
+    async def fetch(self, peer: bytes, cids: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Ask for blocks.
+
+        Args:
+            peer: The host.
+            cids: Their CIDs.
+
+        Returns:
+            Those that it has, by CID.
+        """
+        return await self._transport.fetch(peer, self._book.addresses(peer), cids, CALL_SECONDS)
 
     async def _call(self, peer: bytes, method: str, body: bytes, seconds: float = CALL_SECONDS) -> bytes:
         addresses = self._book.addresses(peer)

@@ -5,7 +5,9 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
+from net import cid
 from net.address_book import AddressBook
+from net.gaps import GapFiller
 from net.multiaddr import Multiaddr
 from net.network import Network
 from net.peer_client import PeerClient, Transport
@@ -16,7 +18,11 @@ from net.replication import Replication
 from net.sync import Sleep, Sync
 from net.thread_id import ThreadID
 from net.threads import Threads
-from store.engine import Engine
+from store import records as record_rows
+from store.engine import Engine, Reader
+
+MAX_GIVEN = 512
+"""How many blocks a message of a peer is answered with."""
 
 
 class Line:
@@ -29,9 +35,18 @@ class Line:
         self, peer: bytes, addresses: Sequence[Multiaddr], method: str, body: bytes, seconds: float
     ) -> bytes:
         """Call a method of a peer; as `Transport.request`."""
+        return await self._require().request(peer, addresses, method, body, seconds)
+
+    async def fetch(
+        self, peer: bytes, addresses: Sequence[Multiaddr], cids: Sequence[bytes], seconds: float
+    ) -> dict[bytes, bytes]:
+        """Ask a peer for blocks; as `Transport.fetch`."""
+        return await self._require().fetch(peer, addresses, cids, seconds)
+
+    def _require(self) -> Transport:
         if self.transport is None:
             raise PeerUnreachableError("this daemon does not talk to other hosts: its host-addr is off")
-        return await self.transport.request(peer, addresses, method, body, seconds)
+        return self.transport
 
 
 class Peering:
@@ -67,10 +82,11 @@ class Peering:
         sleep: Sleep = asyncio.sleep,
         chance: random.Random | None = None,
     ) -> None:
+        self._engine = engine
         self.seconds = seconds
         self.book = AddressBook(engine)
         client = PeerClient(transport, self.book)
-        puller = Puller(engine, threads, network, client, self.book, self._changed)
+        puller = Puller(engine, threads, network, client, self.book, GapFiller(network, client), self._changed)
         self.sync = Sync(
             engine,
             threads,
@@ -102,6 +118,20 @@ class Peering:
             addresses: Multiaddrs in bytes.
         """
         self.book.learn(peer, addresses)
+
+    async def blocks(self, cids: list[bytes]) -> dict[bytes, bytes]:
+        """Give the blocks of threads that are here, for whoever knows their CIDs.
+
+        Args:
+            cids: The CIDs; others than those of blocks of threads are not here.
+        """
+        wanted = [each for each in cids if len(each) == cid.BLOCK_CID_BYTES and each.startswith(cid.BLOCK_PREFIX)]
+
+        def find(reader: Reader) -> dict[bytes, bytes]:
+            found = ((each, record_rows.get_block(reader, each)) for each in wanted[:MAX_GIVEN])
+            return {each: block for each, block in found if block is not None}
+
+        return await self._engine.read(find)
 
     def _changed(self, thread: ThreadID) -> None:
         self.sync.has_changed(thread)

@@ -7,9 +7,11 @@ from net import remote_logs
 from net.address_book import AddressBook
 from net.commits import commit
 from net.errors import OutOfOrderError, ThreadNotFoundError
+from net.gaps import GapFiller
 from net.network import Network
 from net.peer_client import PeerClient
 from net.peer_codec import LogRecords
+from net.peer_errors import InvalidReplyError
 from net.remote_logs import RemoteLog, hosts_of
 from net.thread_id import ThreadID
 from net.threads import Threads
@@ -38,6 +40,7 @@ class Puller:
         network: Takes records.
         client: Asks other hosts.
         book: Is told which hosts serve a thread here.
+        gaps: Fetches records that hosts no longer hand out.
         changed: Is told that the logs of a thread or their hosts have changed.
     """
 
@@ -48,6 +51,7 @@ class Puller:
         network: Network,
         client: PeerClient,
         book: AddressBook,
+        gaps: GapFiller,
         changed: Callable[[ThreadID], None],
     ) -> None:
         self._engine = engine
@@ -55,6 +59,7 @@ class Puller:
         self._network = network
         self._client = client
         self._book = book
+        self._gaps = gaps
         self._changed = changed
 
     async def pull_logs(self, peer: bytes, thread: ThreadID) -> None:
@@ -90,7 +95,7 @@ class Puller:
         while True:
             before = self._threads.get(self._engine, thread)
             entries = await self._client.get_records(peer, before)
-            gaps = [entry.log_id for entry in entries if not await self._take(thread, entry)]
+            gaps = [entry.log_id for entry in entries if not await self._take(peer, thread, entry)]
             known = {log.id: log.counter for log in before.logs}
             after = self._threads.get(self._engine, thread)
             told = {entry.log_id for entry in entries}
@@ -118,16 +123,22 @@ class Puller:
             self._book.keep(hosts_of(self._threads.get(self._engine, thread).logs))
             self._changed(thread)
 
-    async def _take(self, thread: ThreadID, entry: LogRecords) -> bool:
+    async def _take(self, peer: bytes, thread: ThreadID, entry: LogRecords) -> bool:
         """Take the records of a log; False where what comes before them is missing."""
         if entry.log is not None and entry.log.log.id == entry.log_id:
             await self.join(thread, [entry.log.log])
-        if all(log.id != entry.log_id for log in self._threads.get(self._engine, thread).logs):
+        info = self._threads.get(self._engine, thread)
+        log = next((each for each in info.logs if each.id == entry.log_id), None)
+        if log is None or not entry.records:
             return True  # without its key nothing of it can be verified
         try:
             await self._network.add_records(thread, entry.log_id, entry.records)
         except OutOfOrderError:
-            return False
+            try:
+                await self._gaps.fill(peer, info, log, entry.records[0])
+                await self._network.add_records(thread, entry.log_id, entry.records)
+            except (OutOfOrderError, InvalidReplyError):
+                return False
         except ThreadNotFoundError:
             return True  # it was deleted meanwhile
         return True

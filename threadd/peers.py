@@ -42,7 +42,13 @@ async def open_host(rooms: Rooms, settings: Settings) -> AsyncGenerator[Multiadd
         addresses = HostAddresses(listen, key.public.peer_id, announce=settings.announce)
         return [address.bytes for address in addresses.listening()]
 
-    host = kind(key, peering.service.handle, on_connected=peering.is_connected, on_identified=peering.is_identified)
+    host = kind(
+        key,
+        peering.service.handle,
+        blocks=peering.blocks,
+        on_connected=peering.is_connected,
+        on_identified=peering.is_identified,
+    )
     where = await host.open(settings.host_addr, announced)
     rooms.line.transport = host
     try:

@@ -3,13 +3,15 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import trio
 
-from net import varints
+from net import bitswap, varints
 from net.errors import NetError
 from net.host import grpc_streams
+from net.host.bitswap_streams import Bitswap, Blocks
 from net.host.grpc_streams import Caller, Handler
 from net.host.library import Identify, IOException, Muxed, Socket, Stream, agree_on, ask_for
 from net.keys import PublicKey
@@ -20,7 +22,7 @@ THREAD = "/thread/0.0.1"
 IDENTIFY = "/ipfs/id/1.0.0"
 IDENTIFY_PUSH = "/ipfs/id/push/1.0.0"
 PING = "/ipfs/ping/1.0.0"
-PROTOCOLS = (THREAD, IDENTIFY, IDENTIFY_PUSH, PING)
+PROTOCOLS = (THREAD, IDENTIFY, IDENTIFY_PUSH, PING, *bitswap.PROTOCOLS)
 
 MAX_STREAMS = 128
 """How many streams a peer may have open towards us on one connection."""
@@ -55,12 +57,14 @@ class Services:
         key: The host's public key.
         addresses: Gives the multiaddrs that peers are told to dial.
         handler: Answers calls.
+        blocks: Gives blocks that peers ask for.
         on_identified: Is told a peer's ID and the addresses that it says it listens on.
     """
 
     key: PublicKey
     addresses: Callable[[], list[bytes]]
     handler: Handler
+    blocks: Blocks
     on_identified: Callable[[bytes, tuple[bytes, ...]], None]
 
 
@@ -92,6 +96,7 @@ class Connection:
         self._caller: Caller | None = None
         self._calling = trio.Lock()
         self._nursery: trio.Nursery | None = None
+        self.bitswap = Bitswap(partial(self._open, bitswap.PROTOCOLS[0]), services.blocks)
 
     async def run(self, *, task_status: Started) -> None:
         """Serve until it ends; it is started once streams can be opened.
@@ -175,8 +180,10 @@ class Connection:
                 await self._tell(stream)
             elif protocol == IDENTIFY_PUSH:
                 await self._hear(stream)
-            else:
+            elif protocol == PING:
                 await _echo(stream)
+            else:
+                await self.bitswap.hear(stream)
         except (PeerUnreachableError, IOException, NetError, ValueError) as error:
             log.debug("a stream of %s ends: %r", self.address, error)
             await stream.reset()

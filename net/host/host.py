@@ -16,6 +16,14 @@ CallHandler = Callable[[bytes, str, bytes], Awaitable[bytes]]
 """Answers a call: the caller's peer ID, the method (`/net.pb.Service/..`) and the message; raises `ThreaddError`."""
 
 
+BlockGiver = Callable[[list[bytes]], Awaitable[dict[bytes, bytes]]]
+"""Gives the blocks of some CIDs that are here."""
+
+
+async def _no_blocks(_: list[bytes]) -> dict[bytes, bytes]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectedPeer:
     """A connection that is open.
@@ -39,6 +47,7 @@ class Host:
     Args:
         key: The host's key.
         handler: Answers the calls of peers, on the asyncio side.
+        blocks: Gives the blocks of some CIDs that are here, on the asyncio side.
         on_connected: Is told, on the asyncio side, the ID of a peer that is connected now and whether it was dialled.
         on_identified: Is told, on the asyncio side, a peer's ID and the addresses that it says it listens on.
     """
@@ -48,11 +57,13 @@ class Host:
         key: PrivateKey,
         handler: CallHandler,
         *,
+        blocks: BlockGiver = _no_blocks,
         on_connected: Callable[[bytes, bool], None] = lambda _peer, _dialled: None,
         on_identified: Callable[[bytes, tuple[bytes, ...]], None] = lambda _peer, _addresses: None,
     ) -> None:
         self._key = key
         self._handler = handler
+        self._blocks = blocks
         self._on_connected = on_connected
         self._on_identified = on_identified
         self._thread = TrioThread("libp2p host")
@@ -111,6 +122,27 @@ class Host:
         """
         return await self._thread.in_trio(self._require().request, peer, addresses, method, body, seconds)
 
+    async def fetch(
+        self, peer: bytes, addresses: Sequence[Multiaddr], cids: Sequence[bytes], seconds: float
+    ) -> dict[bytes, bytes]:
+        """Ask a peer for blocks by bitswap; it is dialled where it is not connected.
+
+        Args:
+            peer: The peer's ID.
+            addresses: Where it may be.
+            cids: The CIDs of the blocks, at most `bitswap.MAX_WANTED`.
+            seconds: How long all of it may take.
+
+        Returns:
+            The blocks that it has, by CID; each is what its CID says.
+
+        Raises:
+            PeerUnreachableError: It does not answer at any address, or the connection broke.
+            PeerTooSlowError: It neither gave all blocks nor said which it lacks.
+            HostError: The host is closed.
+        """
+        return await self._thread.in_trio(self._require().fetch, peer, addresses, cids, seconds)
+
     async def peers(self) -> list[ConnectedPeer]:
         """Give the connections that are open."""
 
@@ -140,6 +172,7 @@ class Host:
             self._key.public,
             self._announce,
             self._handle,
+            self._find,
             lambda peer, addresses: self._thread.call_soon(self._on_identified, peer, addresses),
         )
         self._switch = Switch(
@@ -155,6 +188,12 @@ class Host:
 
     async def _handle(self, peer: bytes, method: str, body: bytes) -> bytes:
         return await self._thread.in_asyncio(self._answer, peer, method, body)
+
+    async def _find(self, cids: list[bytes]) -> dict[bytes, bytes]:
+        return await self._thread.in_asyncio(self._give, cids)
+
+    async def _give(self, cids: list[bytes]) -> dict[bytes, bytes]:
+        return await self._blocks(cids)
 
     async def _answer(self, peer: bytes, method: str, body: bytes) -> bytes:
         return await self._handler(peer, method, body)

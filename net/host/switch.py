@@ -121,6 +121,26 @@ class Switch:
                         raise
         raise PeerTooSlowError
 
+    async def fetch(
+        self, peer: bytes, addresses: Sequence[Multiaddr], cids: Sequence[bytes], wait: float
+    ) -> dict[bytes, bytes]:
+        """Ask a peer for blocks, dialled where it is not connected.
+
+        Args:
+            peer: The peer's ID.
+            addresses: Where it may be.
+            cids: The CIDs of the blocks.
+            wait: How many seconds it may take.
+
+        Returns:
+            The blocks that it has.
+
+        Raises:
+            PeerUnreachableError, PeerTooSlowError: As `Bitswap.fetch`.
+        """
+        connection = self._connection(peer) or await self._dial(peer, addresses)
+        return await connection.bitswap.fetch(cids, wait)
+
     def connections(self) -> list[Connection]:
         """Those that are open."""
         return [each for group in self._connections.values() for each in group if each.is_open]

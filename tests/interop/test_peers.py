@@ -118,3 +118,25 @@ def test_a_wrong_key_opens_nothing_and_leaves_nothing(ours, theirs):
     assert gone.value.code() == grpc.StatusCode.NOT_FOUND
     ours.join(theirs, thread, key)
     in_step(thread, ours, theirs)
+
+
+def test_records_that_go_no_longer_gives_to_peers_come_as_blocks(ours, start_godaemon):
+    theirs = Api(start_godaemon("-pull-limit", "20"))
+    thread, key = new_thread()
+    theirs.create(thread, key)
+    theirs.write(thread, 150)
+    ours.join(theirs, thread, key)
+    in_step(thread, ours, theirs)
+    theirs.write(thread)
+    in_step(thread, ours, theirs, seconds=5)
+
+
+def test_go_joins_a_log_longer_than_a_chunk_while_it_grows(ours, theirs):
+    thread, key = new_thread()
+    ours.create(thread, key)
+    ours.write(thread, 30, size=400_000)
+    theirs.join(ours, thread, key)
+    ours.write(thread, 10, size=100_000)
+    in_step(thread, ours, theirs, seconds=30)
+    theirs.write(thread)
+    in_step(thread, ours, theirs, logs=2)

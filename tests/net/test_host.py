@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from net import cid
 from net.errors import ThreadNotFoundError
 from net.host import library
 from net.host.connection import tcp_address
@@ -27,13 +28,14 @@ async def echo(peer, method, body):
 class Party:
     """A host with what it has seen."""
 
-    def __init__(self, handler=echo, seed=None):
+    def __init__(self, handler=echo, seed=None, blocks=None):
         self.key = PrivateKey(seed or random.randbytes(32))
         self.id = self.key.public.peer_id
         self.connected, self.identified = [], {}
         self.host = Host(
             self.key,
             handler,
+            **({"blocks": blocks} if blocks else {}),
             on_connected=lambda peer, dialled: self.connected.append((peer, dialled)),
             on_identified=self.identified.__setitem__,
         )
@@ -183,7 +185,7 @@ async def test_a_host_that_closes_fails_what_is_under_way(parties):
     with pytest.raises(HostError):
         await one.ask(two)
     async with asyncio.timeout(5):
-        while await two.host.peers():
+        while await two.host.peers():  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.01)
 
 
@@ -322,3 +324,36 @@ async def test_mplex_with_peers_that_lack_yamux(parties, monkeypatch):
         assert await one.ask(two, body) == body
     finally:
         await two.host.close()
+
+
+async def test_blocks_are_asked_for_and_given(parties):
+    known = {cid.of_block(block): block for block in (random.randbytes(300_000) for _ in range(20))}
+    asked = []
+
+    async def give(cids):
+        asked.append(cids)
+        return {each: known[each] for each in cids if each in known}
+
+    (one,) = await parties(echo)
+    (two,) = await parties(echo, blocks=give)
+    missing = cid.of_block(b"missing")
+    wanted = [*known, missing]
+    assert await one.host.fetch(two.id, [two.address], wanted, 10) == known
+    assert asked == [wanted]
+    assert await one.host.fetch(two.id, [], [missing], 10) == {}
+    one_block = next(iter(known))
+    calls = [one.host.fetch(two.id, [], [one_block], 10) for _ in range(10)]
+    assert await asyncio.gather(*calls) == [{one_block: known[one_block]}] * 10
+    with pytest.raises(PeerUnreachableError):
+        await one.host.fetch(PrivateKey(bytes(32)).public.peer_id, [], [missing], 1)
+
+
+async def test_a_peer_that_gives_no_blocks(parties):
+    async def hang(cids):
+        await asyncio.sleep(60)
+
+    (one,) = await parties(echo)
+    (two,) = await parties(echo, blocks=hang)
+    with pytest.raises(PeerTooSlowError):
+        await one.host.fetch(two.id, [two.address], [cid.of_block(b"")], 0.5)
+    assert await one.ask(two) == b"x"

@@ -56,6 +56,11 @@ class _End:
         except ThreaddError as error:
             raise PeerRefusedError(error.code, error.text) from error
 
+    async def fetch(self, peer, addresses, cids, seconds):
+        if peer not in self.wire.nodes or {peer, self.caller} & self.wire.cut:
+            raise PeerUnreachableError
+        return await self.wire.nodes[peer].peering.blocks(list(cids))
+
 
 class Node:
     def __init__(self, wire, engine=None, key=None, scale=0.02):

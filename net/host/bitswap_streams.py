@@ -1,0 +1,129 @@
+"""Bitswap on a connection: peers are given the blocks that they ask for, and asked for those that are wanted here."""
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+
+import trio
+
+from net import bitswap, varints
+from net.bitswap import Heard, Want
+from net.host.library import IOException, Stream
+from net.peer_errors import PeerTooSlowError, PeerUnreachableError
+
+Blocks = Callable[[list[bytes]], Awaitable[dict[bytes, bytes]]]
+"""Gives the blocks of some CIDs that are here."""
+
+Open = Callable[[], Awaitable[Stream]]
+"""Opens a stream to the peer."""
+
+MAX_ANSWERS = 8
+"""How many messages of a peer are answered at a time; the others wait."""
+
+_READ_BYTES = 64 * 2**10
+_MAX_LENGTH_BYTES = 5
+
+log = logging.getLogger(__name__)
+
+
+class Bitswap:
+    """Blocks to and from one peer.
+
+    Args:
+        open_stream: Opens a stream of bitswap to it.
+        blocks: Gives what is here.
+    """
+
+    def __init__(self, open_stream: Open, blocks: Blocks) -> None:
+        self._open = open_stream
+        self._blocks = blocks
+        self._missing: set[bytes] = set()
+        self._found: dict[bytes, bytes] = {}
+        self._fetching = trio.Lock()
+        self._news = trio.Condition()
+        self._answering = trio.Semaphore(MAX_ANSWERS)
+
+    async def hear(self, stream: Stream) -> None:
+        """Take the messages of a stream of the peer's until it ends.
+
+        Raises:
+            IOException: The stream broke, or a message is too long.
+            ValueError: A message makes no sense.
+        """
+        async with aclosing(_messages(stream)) as messages:
+            async for message in messages:
+                heard = bitswap.read(message)
+                await self._take(heard)
+                if heard.wants:
+                    async with self._answering:
+                        await self._answer(heard.wants)
+
+    async def fetch(self, cids: Sequence[bytes], seconds: float) -> dict[bytes, bytes]:
+        """Ask the peer for blocks.
+
+        Args:
+            cids: Which, at most `bitswap.MAX_WANTED`.
+            seconds: How long it may take.
+
+        Returns:
+            Those that it has, by CID.
+
+        Raises:
+            PeerUnreachableError: The connection has ended.
+            PeerTooSlowError: It neither gave all of them nor said that it lacks the rest.
+        """
+        with trio.move_on_after(seconds):
+            async with self._fetching:
+                return await self._fetch(cids)
+        raise PeerTooSlowError("the peer does not give the blocks that it is asked for")
+
+    async def _fetch(self, cids: Sequence[bytes]) -> dict[bytes, bytes]:
+        self._missing, self._found = set(cids), {}
+        stream = await self._open()
+        try:
+            await stream.write(bitswap.ask(cids))
+        except IOException as error:
+            raise PeerUnreachableError("the connection to the peer has ended") from error
+        await stream.close()
+        async with self._news:
+            while self._missing:
+                await self._news.wait()
+        return self._found
+
+    async def _take(self, heard: Heard) -> None:
+        async with self._news:
+            for cid in self._missing & heard.blocks.keys():
+                self._found[cid] = heard.blocks[cid]
+            self._missing -= heard.blocks.keys() | heard.absent
+            self._news.notify_all()
+
+    async def _answer(self, wants: Sequence[Want]) -> None:
+        found = await self._blocks([want.cid for want in wants])
+        stream: Stream | None = None
+        for message in bitswap.answer(wants, found):
+            stream = stream or await self._open()
+            await stream.write(message)
+        if stream is not None:
+            await stream.close()
+
+
+async def _messages(stream: Stream) -> AsyncGenerator[bytes, None]:
+    """Split what a stream carries into messages."""
+    data = bytearray()
+    while True:
+        try:
+            size, start = varints.decode(bytes(data[:_MAX_LENGTH_BYTES]))
+        except varints.VarintError as error:
+            if len(data) >= _MAX_LENGTH_BYTES:
+                raise ValueError("a message without a length") from error
+            size, start = 1, len(data)
+        if size > bitswap.MAX_MESSAGE_BYTES:
+            raise IOException("a message is too long")
+        if len(data) >= start + size:
+            yield bytes(data[start : start + size])
+            del data[: start + size]
+            continue
+        chunk = await stream.read(_READ_BYTES)
+        if not chunk:
+            return
+        data += chunk
