@@ -91,7 +91,7 @@ class Socket(ReadWriteCloser):
         self._writing = trio.Lock()
 
     async def read(self, n: int | None = None) -> bytes:
-        """Read up to `n` bytes; nothing at the end."""
+        """Read up to `n` bytes; nothing at the end of a connection that is upgraded."""
         try:
             data = bytes(await self.stream.receive_some(n))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -101,6 +101,8 @@ class Socket(ReadWriteCloser):
             self.budget -= len(data)
             if self.budget < 0:
                 raise IOException("too much is sent before the connection is agreed upon")
+            if not data:
+                raise IOException("the connection ends before it is agreed upon")  # the library would ask 100 times
         return data
 
     async def write(self, data: bytes) -> None:
