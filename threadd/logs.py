@@ -2,10 +2,19 @@
 
 import logging
 import sys
-from typing import TextIO
+from collections import deque
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Final, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+RECENT_LINES: Final = 300
+"""How many lines are kept in memory for the operator's pages."""
+
+current_request_id: ContextVar[Callable[[], str] | None] = ContextVar("current_request_id", default=None)
+"""Gives the name of the call in whose course something is logged."""
 
 _SECRET_NAMES = frozenset(
     {"secret", "token", "authorization", "private_key", "seed", "signature", "password", "read_key", "service_key"}
@@ -17,6 +26,36 @@ def _hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Eve
     for name in event.keys() & _SECRET_NAMES:
         event[name] = "(hidden)"
     return event
+
+
+def _name_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Name the call that an event belongs to."""
+    if (request_id := current_request_id.get()) is not None:
+        event.setdefault("request_id", request_id())
+    return event
+
+
+class RecentLines(logging.Handler):
+    """Keeps the last lines in memory, without colours.
+
+    Attributes:
+        lines: The lines, the oldest first.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: deque[str] = deque(maxlen=RECENT_LINES)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        try:
+            self.lines.append(self.format(record))
+        except Exception:  # noqa: BLE001  a line that cannot be written must not end what it tells of
+            self.handleError(record)
+
+
+recent: Final = RecentLines()
+"""The last lines of this process."""
 
 
 def set_up(level: str, form: str, stream: TextIO | None = None) -> None:
@@ -31,6 +70,7 @@ def set_up(level: str, form: str, stream: TextIO | None = None) -> None:
     human = form == "human" or (form == "auto" and stream.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _name_request,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -53,7 +93,13 @@ def set_up(level: str, form: str, stream: TextIO | None = None) -> None:
         )
     )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    recent.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, plain]
+        )
+    )
+    root.handlers[:] = [handler, recent]
     root.setLevel(level.upper())
     structlog.configure(
         processors=[

@@ -16,19 +16,20 @@ from threadd.api.statuses import MAX_TEXT_BYTES, CallError, InvalidRequestError,
 )
 def test_known_errors_keep_their_code_and_text(error, code, text):
     with capture_logs() as logs:
-        failure = call_error(error, "/a.B/C")
+        failure = call_error(error, "/a.B/C", "r1")
     assert (failure.code, failure.text) == (code, text)
     assert logs == []
 
 
 def test_an_unforeseen_error_shows_only_an_id_that_is_also_in_the_log():
     with capture_logs() as logs:
-        failure = call_error(KeyError("secret thing"), "/a.B/C")
+        failure = call_error(KeyError("secret thing"), "/a.B/C", "r1")
     assert failure.code is StatusCode.INTERNAL
     assert "secret" not in failure.text
     (entry,) = logs
     assert entry["method"] == "/a.B/C"
-    assert entry["correlation_id"] in failure.text
+    assert entry["request_id"] == failure.request_id == "r1"
+    assert "r1" in failure.text
     assert isinstance(entry["exc_info"], KeyError)
 
 

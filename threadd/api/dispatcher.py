@@ -16,6 +16,8 @@ An rpc that the servicer has no method for answers UNIMPLEMENTED.
 
 import asyncio
 import re
+import secrets
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from store.errors import StatusCode
+from threadd.api.observing import Observer
 from threadd.api.statuses import (
     DeadlineError,
     InvalidRequestError,
@@ -33,6 +37,7 @@ from threadd.api.statuses import (
     UnimplementedError,
     call_error,
 )
+from threadd.logs import current_request_id
 
 if TYPE_CHECKING:
     from net.keys import PublicKey
@@ -41,6 +46,11 @@ MAX_MESSAGE_BYTES: Final = 16 * 2**20
 """The default limit of one request message."""
 
 Handler: TypeAlias = Callable[["Call", Any], Any]
+
+REQUEST_ID: Final = "x-request-id"
+"""The metadata by which a caller names a request, and the trailer by which a refusal names it."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 
 _WORD_BORDER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z](?!s(?:[A-Z]|$))[a-z])")
 
@@ -90,7 +100,7 @@ class Call:
         caller: What the hub knows about the caller (`threadd.hub`); None on the threads door.
     """
 
-    __slots__ = ("caller", "deadline", "identity", "metadata", "method", "transport")
+    __slots__ = ("_request_id", "caller", "deadline", "identity", "metadata", "method", "transport")
 
     def __init__(
         self,
@@ -107,6 +117,15 @@ class Call:
         self.deadline = deadline
         self.identity: PublicKey
         self.caller: Any = None
+        self._request_id = ""
+
+    def request_id(self) -> str:
+        """The name of this call in the log and for its client: what the client sent as such, or made up when needed."""
+        if not self._request_id:
+            given = self.metadata.get(REQUEST_ID, [""])[0]
+            is_one = isinstance(given, str) and _REQUEST_ID.fullmatch(given)
+            self._request_id = given if is_one else secrets.token_hex(8)
+        return self._request_id
 
     @property
     def peer(self) -> str:
@@ -186,16 +205,30 @@ class _Bound:
     decode: Callable[[bytes], Any]
 
 
+class _Nobody:
+    """Hears of calls, and is silent about them."""
+
+    def begun(self, _call: Call, /) -> None:
+        """See `Observer`."""
+
+    def ended(self, _call: Call, _code: StatusCode, _seconds: float, /) -> None:
+        """See `Observer`."""
+
+
 class Dispatcher:
     """Decodes, authenticates, runs and encodes the calls of one door.
 
     Args:
         policy: Who may call what.
         max_message_bytes: The limit of one request message.
+        observer: Hears of every call.
     """
 
-    def __init__(self, policy: Policy, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+    def __init__(
+        self, policy: Policy, *, max_message_bytes: int = MAX_MESSAGE_BYTES, observer: Observer | None = None
+    ) -> None:
         self.max_message_bytes = max_message_bytes
+        self._observer = observer or _Nobody()
         self._policy = policy
         self._bound: dict[str, _Bound] = {}
         self._methods: dict[str, Method] = {}
@@ -231,6 +264,9 @@ class Dispatcher:
         Raises:
             CallError: Anything went wrong.
         """
+        begun, code = time.perf_counter(), StatusCode.CANCELLED
+        self._observer.begun(call)
+        current_request_id.set(call.request_id)
         try:
             bound, handler = self._admitted(call)
             request = self._decode(bound, body)
@@ -239,8 +275,13 @@ class Dispatcher:
             else:
                 reply = await _until(call.deadline, self._policy.run(call, request, handler))
             encoded: bytes = reply.SerializeToString()
+            code = StatusCode.OK
         except Exception as error:
-            raise call_error(error, call.method) from error
+            failure = call_error(error, call.method, call.request_id())
+            code = failure.code
+            raise failure from error
+        finally:
+            self._observer.ended(call, code, time.perf_counter() - begun)
         return encoded
 
     async def invoke_stream(self, call: Call, bodies: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
@@ -258,6 +299,9 @@ class Dispatcher:
         Raises:
             CallError: Anything went wrong.
         """
+        begun, code = time.perf_counter(), StatusCode.CANCELLED
+        self._observer.begun(call)
+        current_request_id.set(call.request_id)
         try:
             bound, handler = self._admitted(call)
             method = bound.method
@@ -271,8 +315,13 @@ class Dispatcher:
                 run = _run_as_it_is if method.client_streaming else self._policy.run
                 reply = await _until(call.deadline, run(call, argument, handler))
                 yield reply.SerializeToString()
+            code = StatusCode.OK
         except Exception as error:
-            raise call_error(error, call.method) from error
+            failure = call_error(error, call.method, call.request_id())
+            code = failure.code
+            raise failure from error
+        finally:
+            self._observer.ended(call, code, time.perf_counter() - begun)
 
     def _admitted(self, call: Call) -> tuple[_Bound, Handler]:
         bound = self._bound.get(call.method)

@@ -33,6 +33,7 @@ from threadd.api import (
     health_service,
     network_service,
     own_service,
+    reflection_service,
     threads_service,
     users_service,
 )
@@ -43,7 +44,9 @@ from threadd.api.buckets_service import BucketsService
 from threadd.api.dispatcher import MAX_MESSAGE_BYTES, Dispatcher, Policy
 from threadd.api.health_service import Health, HealthService
 from threadd.api.network_service import NetworkService
+from threadd.api.observing import Observer
 from threadd.api.own_service import OwnService
+from threadd.api.reflection_service import ReflectionService
 from threadd.api.threads_service import ThreadsService
 from threadd.api.token_flow import TokenFlow
 from threadd.api.users_service import UsersService
@@ -114,29 +117,35 @@ class Services:
         return cls(host_key.public, threads, network_service, folders, OwnService(manager), health, revoked)
 
 
-def threads_dispatcher(services: Services, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Dispatcher:
+def threads_dispatcher(
+    services: Services, *, max_message_bytes: int = MAX_MESSAGE_BYTES, observer: Observer | None = None
+) -> Dispatcher:
     """What a plain threads daemon and a plain buckets daemon answer.
 
     Args:
         services: The servicers.
         max_message_bytes: The limit of one request message.
+        observer: Hears of every call.
     """
-    return _dispatcher(services, ThreadsDoorPolicy(services.host, services.revoked), {}, max_message_bytes)
+    return _dispatcher(services, ThreadsDoorPolicy(services.host, services.revoked), {}, max_message_bytes, observer)
 
 
-def hub_dispatcher(services: Services, hub: Hub, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Dispatcher:
+def hub_dispatcher(
+    services: Services, hub: Hub, *, max_message_bytes: int = MAX_MESSAGE_BYTES, observer: Observer | None = None
+) -> Dispatcher:
     """What the Hub answers.
 
     Args:
         services: The servicers.
         hub: The Hub's rules.
         max_message_bytes: The limit of one request message.
+        observer: Hears of every call.
     """
     own: dict[ServiceDescriptor, object] = {
         accounts_service.DESCRIPTOR: AccountsService(hub),
         users_service.DESCRIPTOR: UsersService(hub),
     }
-    return _dispatcher(services, HubDoorPolicy(hub.gate), own, max_message_bytes)
+    return _dispatcher(services, HubDoorPolicy(hub.gate), own, max_message_bytes, observer)
 
 
 def _dispatcher(
@@ -144,6 +153,7 @@ def _dispatcher(
     policy: Policy,
     own: dict[ServiceDescriptor, object],
     max_message_bytes: int,
+    observer: Observer | None,
 ) -> Dispatcher:
     servicers = {
         threads_service.DESCRIPTOR: services.threads,
@@ -152,9 +162,11 @@ def _dispatcher(
         own_service.DESCRIPTOR: services.own,
         **own,
     }
-    dispatcher = Dispatcher(policy, max_message_bytes=max_message_bytes)
+    dispatcher = Dispatcher(policy, max_message_bytes=max_message_bytes, observer=observer)
     for service, servicer in servicers.items():
         dispatcher.register(service, servicer)
     names = [service.full_name for service in servicers]
     dispatcher.register(health_service.DESCRIPTOR, HealthService(services.health, names))
+    told = [*names, health_service.DESCRIPTOR.full_name, reflection_service.DESCRIPTOR.full_name]
+    dispatcher.register(reflection_service.DESCRIPTOR, ReflectionService(told))
     return dispatcher

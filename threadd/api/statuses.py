@@ -1,6 +1,5 @@
 """The one place where an error becomes a gRPC status."""
 
-import secrets
 from typing import ClassVar, Final, Self
 
 import structlog
@@ -24,12 +23,14 @@ class CallError(Exception):
     Args:
         code: The status code.
         text: The status text, at most `MAX_TEXT_BYTES` long in the percent encoding of gRPC.
+        request_id: The name of the call in the log; empty for none.
     """
 
-    def __init__(self, code: StatusCode, text: str) -> None:
+    def __init__(self, code: StatusCode, text: str, request_id: str = "") -> None:
         super().__init__(code, text)
         self.code = code
         self.text = text
+        self.request_id = request_id
 
 
 class InvalidRequestError(ThreaddError):
@@ -62,22 +63,23 @@ class DeadlineError(ThreaddError):
     default_text: ClassVar[str] = "Deadline exceeded"
 
 
-def call_error(error: Exception, method: str) -> CallError:
+def call_error(error: Exception, method: str, request_id: str) -> CallError:
     """Turn what a call raised into what its client is told.
 
-    An error that nobody foresaw is told as INTERNAL with a correlation ID; the log holds the error under the same ID.
+    An error that nobody foresaw is told as INTERNAL with the request's ID; the log holds the error under the same ID.
 
     Args:
         error: What was raised.
         method: The full name of the method, for the log.
+        request_id: The name of the call.
     """
     if isinstance(error, CallError):
         return error
     if isinstance(error, ThreaddError):
-        return CallError(error.code, fit(error.text))
-    correlation_id = secrets.token_hex(8)
-    _log.error("a call failed unexpectedly", method=method, correlation_id=correlation_id, exc_info=error)
-    return CallError(StatusCode.INTERNAL, f"internal error {correlation_id}: look for this ID in the daemon's log")
+        return CallError(error.code, fit(error.text), request_id)
+    _log.error("a call failed unexpectedly", method=method, request_id=request_id, exc_info=error)
+    text = f"internal error {request_id}: look for this ID in the daemon's log"
+    return CallError(StatusCode.INTERNAL, text, request_id)
 
 
 def fit(text: str) -> str:

@@ -95,7 +95,8 @@ def run_daemon(repo: Path, *flags: str) -> Generator[Daemon, None, None]:
             if places is None:
                 said.seek(0)
                 raise ClientError(f"the daemon does not start:\n{said.read().decode(errors='replace')}")
-            yield Daemon(*(places[door] for door in _DOORS), repo)
+            hub_api, hub_web, threads_api, threads_web = (places[door] for door in _DOORS)
+            yield Daemon(hub_api, hub_web, threads_api, threads_web, repo)
         finally:
             process.terminate()
             try:

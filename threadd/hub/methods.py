@@ -13,7 +13,11 @@ def _all(service: str, names: str) -> frozenset[str]:
     return frozenset(service + name for name in names.split())
 
 
-UNCHECKED: Final = _all(_ACCOUNTS, "Signup Signin IsUsernameAvailable") | _all("/grpc.health.v1.Health/", "Check")
+UNCHECKED: Final = (
+    _all(_ACCOUNTS, "Signup Signin IsUsernameAvailable")
+    | _all("/grpc.health.v1.Health/", "Check")
+    | _all("/grpc.reflection.v1alpha.ServerReflection/", "ServerReflectionInfo")
+)
 """Open to everybody."""
 
 BLOCKED: Final = _all(_THREADS, "ListDBs") | _all(_NETWORK, "Subscribe")

@@ -8,7 +8,7 @@ from typing import Final
 from starlette.datastructures import Headers
 
 _MAX_AGE: Final = "600"
-_EXPOSED: Final = "content-type, grpc-status, grpc-message"
+_EXPOSED: Final = "content-type, grpc-status, grpc-message, x-request-id"
 
 
 def is_preflight(asked: Headers) -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from store.errors import StatusCode
+from threadd.api.dispatcher import REQUEST_ID
+from threadd.logs import current_request_id
 from threadd.web.frames import FramingError
 
 Metadata: TypeAlias = list[tuple[str, str | bytes]]
@@ -103,13 +105,17 @@ def timeout_of(metadata: Metadata) -> float | None:
 
 
 def status_fields(code: StatusCode, text: str) -> list[tuple[str, str]]:
-    """How a call ended, as trailers.
+    """How a call ended, as trailers; one that failed is named as it stands in the log.
 
     Args:
         code: The status code.
         text: The status text; empty if there is nothing to say.
     """
-    return [("grpc-status", str(int(code))), ("grpc-message", percent_encode(text))]
+    fields = [("grpc-status", str(int(code))), ("grpc-message", percent_encode(text))]
+    request_id = current_request_id.get()
+    if code != StatusCode.OK and request_id is not None:
+        fields.append((REQUEST_ID, request_id()))
+    return fields
 
 
 def percent_encode(text: str) -> str:
