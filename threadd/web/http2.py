@@ -470,7 +470,9 @@ class ServerConnection:
                 # Larger ones gain nothing, and other streams wait for them.
             elif number == ENABLE_PUSH and value > 1:
                 raise ConnectionEndedError(ErrorCode.PROTOCOL_ERROR, "to push is 0 or 1")
+        # The peer counts by them from the acknowledgement on, so nothing is sent before that.
         self._answer(frame(Kind.SETTINGS, ACK, 0, b""))
+        self._send_more(self._blocked.values())
 
     def _change_first_window(self, value: int) -> None:
         if value > MAX_WINDOW:
@@ -480,7 +482,6 @@ class ServerConnection:
             stream.send_window += difference
             if stream.send_window > MAX_WINDOW:
                 raise ConnectionEndedError(ErrorCode.FLOW_CONTROL_ERROR, "a window cannot be that large")
-        self._send_more(self._blocked.values())
 
     def _require_seen(self, stream_id: int) -> None:
         """Refuse a frame on a stream that was never opened; one on a stream that is over is late, which is no fault."""
