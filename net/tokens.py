@@ -7,7 +7,10 @@ A JWT whose algorithm is called `Ed25519`, with the claims `iat` (seconds), `iss
 
 import binascii
 from base64 import b64decode, urlsafe_b64encode
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
@@ -38,6 +41,10 @@ class _Claims(msgspec.Struct):
 
 class _Subject(msgspec.Struct):
     sub: str
+    iat: float = 0.0
+
+
+NONE_REVOKED: Final[Mapping[PublicKey, int]] = MappingProxyType({})
 
 
 def issue(host: PrivateKey, identity: PublicKey, issued_at: int) -> str:
@@ -56,27 +63,31 @@ def issue(host: PrivateKey, identity: PublicKey, issued_at: int) -> str:
     return (signed + b"." + urlsafe_b64encode(host.sign(signed)).rstrip(b"=")).decode()
 
 
-def verify(token: str, host: PublicKey) -> PublicKey:
+def verify(token: str, host: PublicKey, revoked: Mapping[PublicKey, int] = NONE_REVOKED) -> PublicKey:
     """Read a token that this daemon issued. What was found good is remembered, since each request brings it again.
 
     Args:
         token: As a client sent it.
         host: The daemon's key.
+        revoked: Up to which second since 1970 the tokens of an identity do not count.
 
     Returns:
         The identity that it names.
 
     Raises:
         TokenNotFoundError: It has not the three parts of a JWT.
-        InvalidTokenError: It is malformed, of another algorithm, or not signed by this daemon.
+        InvalidTokenError: It is malformed, of another algorithm, not signed by this daemon, or revoked.
     """
     if len(token) > _MAX_CHARACTERS:
         raise InvalidTokenError
-    return _verify(token, host)
+    identity, issued_at = _verify(token, host)
+    if issued_at <= revoked.get(identity, -1):
+        raise InvalidTokenError
+    return identity
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _verify(token: str, host: PublicKey) -> PublicKey:
+def _verify(token: str, host: PublicKey) -> tuple[PublicKey, float]:
     parts = token.split(".")
     if len(parts) != _PARTS:
         raise TokenNotFoundError
@@ -87,7 +98,7 @@ def _verify(token: str, host: PublicKey) -> PublicKey:
         signed = f"{parts[0]}.{parts[1]}".encode()
         if header.alg != _ALGORITHM or not host.verify(signed, signature):
             raise InvalidTokenError
-        return PublicKey.from_text(claims.sub)
+        return PublicKey.from_text(claims.sub), claims.iat
     except (binascii.Error, ValueError, msgspec.MsgspecError, InvalidKeyError) as error:
         raise InvalidTokenError from error
 

@@ -46,6 +46,11 @@ class BlockPlace(msgspec.Struct, frozen=True):
     kind: BlockKind
 
 
+def completes_segment(position: int) -> bool:
+    """Whether the record at a position is the last of a segment."""
+    return position % SEGMENT_RECORDS == 0
+
+
 def put_segment(
     transaction: Transaction,
     thread_number: int,

@@ -39,6 +39,7 @@ _ACCOUNT_EMAIL: Final = b"\x25"
 _MEMBERSHIP: Final = b"\x26"
 _SESSION: Final = b"\x27"
 _INVITATION: Final = b"\x28"
+_REVOCATION: Final = b"\x29"
 _BUCKET: Final = b"\x30"
 _FILE_BLOCK: Final = b"\x40"
 _FILE_BLOCK_USE: Final = b"\x41"
@@ -116,6 +117,11 @@ def identity_log(thread_number: int, identity: bytes) -> bytes:
 def identity_logs(thread_number: int) -> Range:
     """All identities with a log here."""
     return _whole(_IDENTITY_LOG + _NUMBER.pack(thread_number))
+
+
+def identity_of(key: bytes) -> bytes:
+    """The identity in a key of `identity_log`."""
+    return key[5:]
 
 
 def record(thread_number: int, log_number: int, position: int) -> bytes:
@@ -295,6 +301,16 @@ def waiting_for(thread_number: int, collection: str) -> Range:
     return _whole(_WAITING + _NUMBER.pack(thread_number) + terminated(collection.encode()))
 
 
+def all_waiting(thread_number: int) -> Range:
+    """The records of a thread that wait for any collection."""
+    return _whole(_WAITING + _NUMBER.pack(thread_number))
+
+
+def waited_collection_of(key: bytes) -> str:
+    """The name of the collection in a key of `waiting`."""
+    return unterminated(key, 5)[0].decode()
+
+
 def waiting_of(key: bytes) -> tuple[int, int]:
     """Log number and position in a key of `waiting`."""
     _, end = unterminated(key, 5)
@@ -405,6 +421,21 @@ def invitation(token: str) -> bytes:
 def invitations() -> Range:
     """All invitations."""
     return _whole(_INVITATION)
+
+
+def revocation(identity: bytes) -> bytes:
+    """Key of the end of an identity's tokens."""
+    return _REVOCATION + identity
+
+
+def revocations() -> Range:
+    """All ends of tokens."""
+    return _whole(_REVOCATION)
+
+
+def revoked_identity_of(key: bytes) -> bytes:
+    """The identity in a key of `revocation`."""
+    return key[1:]
 
 
 def api_key(key: str) -> bytes:

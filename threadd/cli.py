@@ -18,6 +18,7 @@ import uvloop
 from store.errors import RepositoryLockedError, ThreaddError
 from threadd import config, limits, logs
 from threadd.control import ControlClient, NoDaemonError
+from threadd.upkeep_commands import add_commands as add_upkeep_commands
 from threadd.verbs import (
     ApiKey,
     ApiKeySummary,
@@ -451,6 +452,9 @@ def _json(value: object) -> str:
 
 def _when(nanoseconds: int) -> str:
     return dt.datetime.fromtimestamp(nanoseconds // 1_000_000_000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+add_upkeep_commands(cli, _call, _repo_option, _json_option)
 
 
 def main() -> None:

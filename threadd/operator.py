@@ -16,13 +16,16 @@ from threadd.hub.api_keys import KeyKind
 from threadd.hub.errors import InvitationNotFoundError, UnknownApiKeyError
 from threadd.hub.hub import Hub
 from threadd.takeover import Takeover
+from threadd.upkeep import Upkeep
 from threadd.verbs import (
     ApiKey,
     ApiKeySummary,
+    Backup,
     Confirm,
     Confirmed,
     CreateKey,
     DbSummary,
+    ImportDatabase,
     ImportKey,
     InvalidateKey,
     JoinDb,
@@ -35,6 +38,7 @@ from threadd.verbs import (
     PendingConfirmation,
     Request,
     Result,
+    RevokeTokens,
     ThreadPeer,
     ThreadStatus,
 )
@@ -69,9 +73,10 @@ class Operator:
         databases: All databases.
         takeover: Joins what other daemons hold.
         peering: What goes on with other hosts.
+        upkeep: Keeps the repository safe.
     """
 
-    def __init__(self, hub: Hub, databases: Manager, takeover: Takeover, peering: Peering) -> None:
+    def __init__(self, hub: Hub, databases: Manager, takeover: Takeover, peering: Peering, upkeep: Upkeep) -> None:
         self._hub = hub
         self._accounts = hub.accounts
         self._api_keys = hub.api_keys
@@ -79,6 +84,7 @@ class Operator:
         self._databases = databases
         self._takeover = takeover
         self._peering = peering
+        self._upkeep = upkeep
 
     async def handle_json(self, request: bytes) -> bytes:
         """Carry out a request that came as JSON; see `handle`."""
@@ -116,9 +122,20 @@ class Operator:
                 result = self.list_confirmations()
             case Confirm():
                 result = await self.confirm(request.secret)
+            case Backup() | ImportDatabase() | RevokeTokens():
+                result = await self._handle_upkeep(request)
             case _:
                 result = await self._handle_peers(request)
         return result
+
+    async def _handle_upkeep(self, request: Backup | ImportDatabase | RevokeTokens) -> Result:
+        match request:
+            case Backup():
+                return await self._upkeep.back_up(request.folder)
+            case ImportDatabase():
+                return await self._upkeep.import_database(request.file)
+            case RevokeTokens():
+                return await self._upkeep.revoke(request.identity)
 
     async def _handle_peers(self, request: ListForeignDbs | JoinDb | ListPeers | ThreadStatus) -> Result:
         match request:

@@ -29,6 +29,7 @@ from threadd.hub.hub import Hub
 from threadd.hub.ownership import DEFAULT_QUOTA
 from threadd.operator import Operator
 from threadd.takeover import Takeover
+from threadd.upkeep import Upkeep
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,5 +144,6 @@ async def open_rooms(
                 databases,
                 Takeover(line, databases, network, peering.replication, host_key.public),
                 peering,
+                Upkeep(opened, threads, databases.sweeper, hub.revocations),
             ),
         )

@@ -104,6 +104,36 @@ class ThreadStatus(msgspec.Struct, frozen=True, tag_field="verb", tag="thread_st
     id: str
 
 
+class Backup(msgspec.Struct, frozen=True, tag_field="verb", tag="backup"):
+    """Copy the repository as it is now; answered with a `BackedUp`.
+
+    Args:
+        folder: Where to, a whole path; what is there must be empty.
+    """
+
+    folder: str
+
+
+class ImportDatabase(msgspec.Struct, frozen=True, tag_field="verb", tag="import_database"):
+    """Bring in a database that was exported; answered with an `ImportedDb`.
+
+    Args:
+        file: A whole path.
+    """
+
+    file: str
+
+
+class RevokeTokens(msgspec.Struct, frozen=True, tag_field="verb", tag="revoke_tokens"):
+    """Make all tokens useless that an identity has, and end its sessions; answered with a `Revoked`.
+
+    Args:
+        identity: The text of its public key.
+    """
+
+    identity: str
+
+
 Request: TypeAlias = (
     CreateKey
     | ImportKey
@@ -116,6 +146,9 @@ Request: TypeAlias = (
     | JoinDb
     | ListPeers
     | ThreadStatus
+    | Backup
+    | ImportDatabase
+    | RevokeTokens
 )
 
 
@@ -260,8 +293,51 @@ class ThreadPeer(msgspec.Struct, frozen=True):
     error: str
 
 
+class BackedUp(msgspec.Struct, frozen=True):
+    """A copy that was made.
+
+    Args:
+        folder: Where it is.
+        size: How many bytes it has.
+    """
+
+    folder: str
+    size: int
+
+
+class ImportedDb(msgspec.Struct, frozen=True):
+    """A database that was brought in.
+
+    Args:
+        id: The text of its thread's ID.
+        name: Its name.
+        records: How many records it has.
+        instances: How many instances it has, those that were deleted among them.
+    """
+
+    id: str
+    name: str
+    records: int
+    instances: int
+
+
+class Revoked(msgspec.Struct, frozen=True):
+    """What was revoked.
+
+    Args:
+        identity: The text of the identity's public key.
+        sessions: How many sessions ended.
+    """
+
+    identity: str
+    sessions: int
+
+
 Result: TypeAlias = (
-    ApiKey
+    BackedUp
+    | ImportedDb
+    | Revoked
+    | ApiKey
     | ApiKeySummary
     | list[ApiKeySummary]
     | list[DbSummary]

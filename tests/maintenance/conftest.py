@@ -60,14 +60,7 @@ def open_door():
     return Door
 
 
-@pytest.fixture
-def running(start_daemon):
-    """A daemon with a database; gives it and the ID of its thread."""
-    daemon = start_daemon()
-    return daemon, fill(daemon.threads_api)
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _written(tmp_path_factory):
     from daemons import prepare_threadd  # noqa: PLC0415  the root conftest makes it importable
 
@@ -86,3 +79,15 @@ def written(_written, tmp_path):
     """A copy of a repository that nobody has open, and the ID of its thread."""
     repo, thread = _written
     return shutil.copytree(repo, tmp_path / "repo"), thread
+
+
+@pytest.fixture
+def running(written):
+    """A daemon with a database; gives it and the ID of its thread."""
+    from daemons import prepare_threadd  # noqa: PLC0415
+
+    repo, thread = written
+    daemon = prepare_threadd(repo.parent)
+    daemon.start()
+    yield daemon, thread
+    daemon.kill()

@@ -4,7 +4,7 @@ The threads door asks for nothing: a token names the identity to act for, and wi
 door goes by the Hub's checks and by who owns which thread; those rules are in `threadd.hub.gate`.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -37,10 +37,12 @@ class ThreadsDoorPolicy:
 
     Args:
         host: The daemon's key, which tokens are signed with.
+        revoked: Up to which second the tokens of an identity do not count.
     """
 
-    def __init__(self, host: PublicKey) -> None:
+    def __init__(self, host: PublicKey, revoked: Mapping[PublicKey, int] = tokens.NONE_REVOKED) -> None:
         self._host = host
+        self._revoked = revoked
 
     def admit(self, call: Call) -> None:
         """Find the identity.
@@ -48,11 +50,11 @@ class ThreadsDoorPolicy:
         Raises:
             BadAuthorizationError: The value is not of the form `bearer <token>`.
             TokenNotFoundError: The token is no JWT.
-            InvalidTokenError: This daemon did not issue it.
+            InvalidTokenError: This daemon did not issue it, or it was revoked.
         """
         values = call.metadata.get("authorization")
         token = tokens.parse_authorization(values[0]) if values and call.method not in EXEMPT else ""
-        call.identity = tokens.verify(token, self._host) if token else self._host
+        call.identity = tokens.verify(token, self._host, self._revoked) if token else self._host
 
     def run(self, call: Call, request: Any, handler: Handler) -> Awaitable[Any]:
         """Run the call; nothing more is asked."""

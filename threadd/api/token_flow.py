@@ -1,8 +1,8 @@
 """GetToken: a client proves that it has the key of an identity and gets a token for it (threads protocol, "Tokens")."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from net import tokens
@@ -30,12 +30,14 @@ class TokenFlow:
         randomness: Gives the challenges.
         clock: Nanoseconds since 1970.
         limit: How long to wait for each message of the client, in seconds.
+        revoked: Up to which second the tokens of an identity do not count; a new one is dated behind that.
     """
 
     host_key: PrivateKey
     randomness: Randomness
     clock: Callable[[], int]
     limit: float = tokens.CHALLENGE_SECONDS
+    revoked: Mapping[PublicKey, int] = field(default_factory=dict)
 
     async def run(self, requests: AsyncIterator[Any], reply_type: Callable[..., Any]) -> AsyncGenerator[Any, None]:
         """Challenge the client and give it a token.
@@ -58,7 +60,8 @@ class TokenFlow:
         yield reply_type(challenge=challenge)
         signature = await self._next(requests, "signature", "Signature is required")
         tokens.check_challenge(identity, challenge, signature)
-        yield reply_type(token=tokens.issue(self.host_key, identity, self.clock() // _SECOND))
+        issued_at = max(self.clock() // _SECOND, self.revoked.get(identity, -1) + 1)
+        yield reply_type(token=tokens.issue(self.host_key, identity, issued_at))
 
     async def _next(self, requests: AsyncIterator[Any], field: str, missing: str) -> Any:
         try:

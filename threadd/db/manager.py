@@ -196,6 +196,11 @@ class Manager:
                 committed.add_done_callback(lambda _: self._forget(database))
         self._sweeper.wake()
 
+    @property
+    def sweeper(self) -> Sweeper:
+        """Deletes what is hidden or not finished."""
+        return self._sweeper
+
     def end_listeners(self) -> None:
         """End all listeners, so that a daemon that stops need not wait for them."""
         for database in self._open.values():

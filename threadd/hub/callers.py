@@ -93,6 +93,7 @@ class Callers:
         organisations: All organisations.
         host_key: The daemon's public key; user tokens are signed with its private one.
         clock: Nanoseconds since 1970.
+        revoked: Up to which second the tokens of an identity do not count.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Callers:
         organisations: Organisations,
         host_key: PublicKey,
         clock: Callable[[], int],
+        revoked: Mapping[PublicKey, int] = tokens.NONE_REVOKED,
     ) -> None:
         self._accounts = accounts
         self._api_keys = api_keys
@@ -110,6 +112,7 @@ class Callers:
         self._organisations = organisations
         self._host_key = host_key
         self._clock = clock
+        self._revoked = revoked
 
     def authenticate(self, method: str, metadata: Metadata) -> Caller:
         """Find out who is calling.
@@ -180,7 +183,7 @@ class Callers:
         if method in GET_TOKEN:
             # Who asks for a new token may well carry one that counts no longer.
             return Caller(CallerKind.ANYBODY, None, row)
-        return Caller(CallerKind.USER, tokens.verify(token, self._host_key), row)
+        return Caller(CallerKind.USER, tokens.verify(token, self._host_key, self._revoked), row)
 
 
 def _first(metadata: Metadata, name: str) -> str:

@@ -19,6 +19,7 @@ from threadd.hub.invitations import Invitations
 from threadd.hub.mailboxes import Mailboxes
 from threadd.hub.organisations import Organisations
 from threadd.hub.ownership import Ownership
+from threadd.hub.revocations import Revocations
 from threadd.hub.sessions import Sessions
 from threadd.hub.signing import Signing
 
@@ -38,6 +39,7 @@ class Hub:
         ownership: Who owns which thread.
         mailboxes: Mail between callers.
         destruction: The end of accounts.
+        revocations: Tokens that count no longer.
         gate: The checks of the Hub's door.
     """
 
@@ -51,6 +53,7 @@ class Hub:
     ownership: Ownership
     mailboxes: Mailboxes
     destruction: Destruction
+    revocations: Revocations
     gate: Gate
 
     @classmethod
@@ -85,7 +88,8 @@ class Hub:
         confirmations = Confirmations(confirmation, randomness, clock)
         invitations = Invitations(overlay, accounts, organisations, confirmations, randomness, clock)
         ownership = Ownership(overlay, clock, threads_per_owner)
-        callers = Callers(accounts, api_keys, sessions, organisations, host_key, clock)
+        revocations = Revocations(overlay, sessions, clock)
+        callers = Callers(accounts, api_keys, sessions, organisations, host_key, clock, revocations.until)
         return cls(
             accounts=accounts,
             organisations=organisations,
@@ -99,5 +103,6 @@ class Hub:
             destruction=Destruction(
                 overlay, organisations, api_keys, sessions, invitations, ownership, databases, network
             ),
+            revocations=revocations,
             gate=Gate(callers, ownership),
         )
