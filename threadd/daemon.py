@@ -121,7 +121,6 @@ class _Doors:
             clock=time.time_ns,
             health=self._health,
             revoked=self._rooms.hub.revocations.until,
-            revoked=self._rooms.hub.revocations.until,
         )
         settings = self._settings
         hub, threads = hub_dispatcher(services, self._rooms.hub), threads_dispatcher(services)
