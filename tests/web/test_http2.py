@@ -18,7 +18,7 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from threadd.web import http2
@@ -116,10 +116,11 @@ class Client:
         return [kind for kind in kinds if kind is not WindowUpdated]
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     bodies=st.lists(st.integers(0, 100_000).map(lambda size: bytes([size % 251]) * size), min_size=1, max_size=4),
-    window=st.one_of(st.none(), st.integers(1, 100_000)),
-    cut=st.integers(1, 50_000),
+    window=st.one_of(st.none(), st.integers(200, 100_000)),
+    cut=st.integers(20, 50_000),
     pad=st.one_of(st.none(), st.integers(0, 255)),
 )
 def test_what_is_sent_comes_back_whatever_the_windows_and_the_pieces(bodies, window, cut, pad):
@@ -310,6 +311,7 @@ frames = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(frames, st.binary(max_size=20)), max_size=20), st.booleans(), st.integers(1, 60))
 def test_garbage_ends_the_connection_or_is_answered(pieces, with_preface, cut):
     server = Server()
