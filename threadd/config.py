@@ -135,6 +135,14 @@ def _parse_bool(text: str) -> bool:
     return word in _TRUE
 
 
+def _parse_domain(text: str) -> str:
+    if text.lower() == _OFF:
+        return ""
+    if not _HOSTNAME.fullmatch(text):
+        raise ValueError("is no domain; write for example buckets.localhost")
+    return text.lower()
+
+
 def _parse_count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ValueError("is not a whole number of zero or more")
@@ -258,6 +266,20 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("threads_web", "127.0.0.1:6007", parse_endpoint, "The grpc-web door of a plain threads daemon.", _ADDRESS),
     Setting("gateway", "127.0.0.1:8006", parse_endpoint, "The HTTP gateway.", _ADDRESS),
     Setting(
+        "gateway_domain",
+        _OFF,
+        _parse_domain,
+        "A domain whose names all lead to the gateway: each bucket is a website at its key there.",
+        "DOMAIN|off",
+    ),
+    Setting(
+        "gateway_documents",
+        "false",
+        _parse_bool,
+        "Let the gateway show documents to anybody who knows their thread, not to this machine and tokens only.",
+        "",
+    ),
+    Setting(
         "host_addr", "/ip4/0.0.0.0/tcp/4006", _parse_host_addr, "Where peers reach this daemon, or off.", "MULTIADDR"
     ),
     Setting(
@@ -277,6 +299,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("tls_cert", _OFF, _parse_file, "Speak TLS at every door, with this certificate (PEM).", _FILE),
     Setting("tls_key", _OFF, _parse_file, "The key of --tls-cert (PEM).", _FILE),
     Setting("threads_per_owner", "100", _parse_count, "Threads one owner may have through the Hub; 0: any.", "COUNT"),
+    Setting("bytes_per_owner", "0", _parse_count, "How large one owner's buckets may be together; 0: any.", "BYTES"),
     Setting(
         "confirm",
         "loopback",
@@ -317,12 +340,15 @@ class Settings:
     threads_api: Endpoint | None
     threads_web: Endpoint | None
     gateway: Endpoint | None
+    gateway_domain: str
+    gateway_documents: bool
     host_addr: Multiaddr | None
     announce: tuple[Multiaddr, ...]
     threads_open: bool
     tls_cert: Path | None
     tls_key: Path | None
     threads_per_owner: int
+    bytes_per_owner: int
     confirm: str
     confirm_secret: str = dataclasses.field(repr=False)
     smtp: SmtpServer | None

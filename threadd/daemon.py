@@ -12,11 +12,13 @@ from typing import TextIO
 
 import structlog
 
+from net import tokens
 from net.multiaddr import Multiaddr
 from store.accounts import ApiKeyRow
 from threadd.api.dispatcher import Dispatcher
 from threadd.api.doors import Services, hub_dispatcher, threads_dispatcher
 from threadd.api.health_service import Health
+from threadd.buckets.buckets import Options
 from threadd.config import Endpoint, Settings
 from threadd.control import ControlServer
 from threadd.hub.api_keys import KeyKind
@@ -26,6 +28,8 @@ from threadd.peers import open_host
 from threadd.rooms import Rooms, open_rooms
 from threadd.tls import Tls
 from threadd.web.door import WebDoor
+from threadd.web.gateway import Gateway, GatewayOptions
+from threadd.web.gateway_door import GatewayDoor
 from threadd.web.grpc_door import GrpcDoor
 
 # How long calls in flight may take to end, in seconds; the whole drain stays below ten.
@@ -61,7 +65,10 @@ async def run(settings: Settings, output: TextIO | None = None) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         opening = open_rooms(
-            settings.repo, threads_per_owner=settings.threads_per_owner, confirmation=_confirmation(settings)
+            settings.repo,
+            threads_per_owner=settings.threads_per_owner,
+            confirmation=_confirmation(settings),
+            bucket_options=Options(settings.gateway_url, settings.gateway_domain, settings.bytes_per_owner),
         )
         rooms = await stack.enter_async_context(opening)
         peers = await stack.enter_async_context(open_host(rooms, settings))
@@ -95,7 +102,7 @@ class _Doors:
 
     def __init__(self, settings: Settings, rooms: Rooms, peers: Multiaddr | None) -> None:
         self._health = Health(lambda: rooms.engine.is_sound)
-        self._doors: list[GrpcDoor | WebDoor] = []
+        self._doors: list[GrpcDoor | WebDoor | GatewayDoor] = []
         self._settings = settings
         self._rooms = rooms
         self._peers = peers
@@ -129,7 +136,18 @@ class _Doors:
         await self._open_grpc("threads_api", settings.threads_api, threads, tls)
         await self._open_web("hub_web", settings.hub_web, hub, tls)
         await self._open_web("threads_web", settings.threads_web, threads, tls)
+        if settings.gateway is not None:
+            await self._open_one("gateway", settings.gateway, self._gateway(settings.gateway, tls))
         self._health.set_ready(ready=True)
+
+    def _gateway(self, endpoint: Endpoint, tls: Tls | None) -> GatewayDoor:
+        options = GatewayOptions(self._settings.gateway_domain, self._settings.gateway_documents)
+        rooms = self._rooms
+        host = rooms.host_key.public
+        gateway = Gateway(
+            rooms.buckets, rooms.databases, rooms.hub, host, lambda token: tokens.verify(token, host), options
+        )
+        return GatewayDoor(gateway, endpoint.host, endpoint.port, tls)
 
     async def _open_grpc(self, name: str, endpoint: Endpoint | None, dispatcher: Dispatcher, tls: Tls | None) -> None:
         if endpoint is not None:
@@ -139,7 +157,7 @@ class _Doors:
         if endpoint is not None:
             await self._open_one(name, endpoint, WebDoor(dispatcher, endpoint.host, endpoint.port, tls))
 
-    async def _open_one(self, name: str, endpoint: Endpoint, door: GrpcDoor | WebDoor) -> None:
+    async def _open_one(self, name: str, endpoint: Endpoint, door: GrpcDoor | WebDoor | GatewayDoor) -> None:
         port = await door.open()
         self._doors.append(door)
         self.listening[name] = Endpoint(endpoint.host, port)
@@ -163,6 +181,7 @@ async def _announcement(
         ("hub web", "hub_web", f"grpc-web {tls}; API keys and user tokens decide"),
         ("threads", "threads_api", f"gRPC {tls}; as a plain threads daemon, no keys"),
         ("threads web", "threads_web", f"grpc-web {tls}; as a plain threads daemon, no keys"),
+        ("gateway", "gateway", f"HTTP {tls}; buckets, for whoever has a link"),
     )
     lines = [
         f"threadd {version('threadd')}",
@@ -173,8 +192,6 @@ async def _announcement(
         place = doors.listening.get(setting)
         lines.append(f"  {name:<12} {f'{place} ({what})' if place else 'off'}")
     lines.append(f"  {'peers':<12} {peers or 'off'}")
-    later = (("gateway", settings.gateway),)
-    lines += [f"  {name:<12} not open: comes with a later version ({place})" for name, place in later if place]
     if with_key and hub is not None:
         key = await _shown_key(rooms)
         lines += ["", f"A user group key, the same on every start:\n  key     {key.key}\n  secret  {key.secret}"]

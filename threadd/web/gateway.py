@@ -1,0 +1,393 @@
+"""The gateway: buckets over HTTP, for whoever has a link (hub-protocol.md, section 6).
+
+A directory that holds a file `index.html` is shown as that, any other as a listing. Private content wants a token with
+each request. Documents are shown on this machine only, to whoever has a token, or where that is switched on.
+"""
+
+import ipaddress
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from net import cid as cids
+from net.errors import InvalidThreadIDError
+from net.keys import PublicKey
+from net.thread_id import ThreadID
+from store.errors import StatusCode, ThreaddError
+from threadd.buckets.access import COLLECTION
+from threadd.buckets.buckets import Buckets
+from threadd.buckets.errors import InvalidBucketCidError, InvalidPathError
+from threadd.buckets.files import File
+from threadd.buckets.instances import Actor
+from threadd.buckets.items import Item
+from threadd.buckets.model import Bucket
+from threadd.db.manager import Manager
+from threadd.hub.errors import InvitationExpiredError, InvitationNotFoundError
+from threadd.hub.hub import Hub
+from threadd.web import pages
+from threadd.web.content_types import SNIFFED_BYTES, content_type
+from threadd.web.pages import Row, address
+from threadd.web.ranges import UnsatisfiableRangeError, has_tag, parse_range
+
+INDEX: Final = "index.html"
+
+_METHODS: Final = ("GET", "HEAD", "OPTIONS")
+_FOREVER: Final = "public, max-age=29030400, immutable"
+_ASK: Final = "no-cache"
+_PRIVATE: Final = "private, no-cache"
+_NOT_THERE: Final = "There is nothing here, or nothing that this link opens."
+_JSON: Final = "application/json"
+
+_log = structlog.get_logger(__name__)
+
+
+class HiddenError(ThreaddError):
+    """Something is not shown to whoever asks."""
+
+    code = StatusCode.NOT_FOUND
+    default_text = "this is not shown without a token"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayOptions:
+    """What the operator says of the gateway.
+
+    Args:
+        domain: The domain under which each bucket is a website; empty for none.
+        shows_documents: Whether documents are shown to anybody.
+    """
+
+    domain: str = ""
+    shows_documents: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Something that is shown, and where its parts are.
+
+    Args:
+        item: Looks up what is at a path of it.
+        file: Opens a file of it.
+        base: The parts of the URL of its root.
+        title: What it is called.
+        token: The token that its links need; empty for none.
+        caching: What caches may do with its files.
+    """
+
+    item: Callable[[str], Item]
+    file: Callable[[str], File]
+    base: tuple[str, ...]
+    title: str
+    token: str
+    caching: str
+
+    def address(self, path: str, *, is_directory: bool) -> str:
+        """The URL of a path of it."""
+        parts = path.split("/") if path else []
+        return address(*self.base, *parts, token=self.token, is_directory=is_directory)
+
+
+class Gateway:
+    """The pages.
+
+    Args:
+        buckets: All buckets.
+        databases: All databases.
+        hub: Accounts, for links that confirm.
+        host: The daemon's public key, in whose name what anybody may see is read.
+        verify: Whom a token names; raises an error for one that does not count.
+        options: What the operator says.
+    """
+
+    def __init__(
+        self,
+        buckets: Buckets,
+        databases: Manager,
+        hub: Hub,
+        host: PublicKey,
+        verify: Callable[[str], PublicKey],
+        options: GatewayOptions,
+    ) -> None:
+        self._buckets = buckets
+        self._databases = databases
+        self._hub = hub
+        self._host = host
+        self._verify = verify
+        self._options = options
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; this is an ASGI application."""
+        response = await self._answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        if request.method not in _METHODS:
+            text = "The gateway only shows what there is."
+            page = pages.message("405 Method not allowed", text)
+            return HTMLResponse(page, 405, {"allow": ", ".join(_METHODS)})
+        if request.method == "OPTIONS":
+            methods = {"access-control-allow-methods": "GET, HEAD", "access-control-allow-headers": "Range"}
+            return _open(Response(status_code=204, headers=methods))
+        try:
+            return await self._route(request)
+        except (InvalidThreadIDError, InvalidBucketCidError, InvalidPathError) as error:
+            return _open(HTMLResponse(pages.message("400 Bad request", error.text), 400))
+        except ThreaddError as error:
+            if error.code in (StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED, StatusCode.DATA_LOSS):
+                _log.warning("a page could not be made", path=request.url.path, reason=error.text)
+                return _open(HTMLResponse(pages.message("500 Server error", error.text), 500))
+            return _not_found()
+
+    async def _route(self, request: Request) -> Response:
+        key = self._key_of_host(request.headers.get("host", ""))
+        parts = [part for part in request.scope["path"].split("/") if part]
+        below = "/".join(parts[2:])
+        if key is not None:
+            return await self._website(request, key, "/".join(parts))
+        match parts:
+            case ["health"]:
+                answer = Response("ok\n", media_type="text/plain")
+            case ["ipfs", cid, *_]:
+                answer = await self._ipfs(request, cid, below)
+            case ["ipns", name, *_]:
+                answer = await self._ipns(request, name, below)
+            case ["thread", thread, *rest]:
+                answer = await self._thread(request, ThreadID.from_text(thread), rest)
+            case ["confirm", secret]:
+                answer = self._confirm(secret)
+            case ["consent", token]:
+                answer = await self._consent(token)
+            case []:
+                answer = HTMLResponse(pages.message("threadd", "This is the gateway of a threadd daemon."))
+            case _:
+                answer = _not_found()
+        return answer
+
+    def _key_of_host(self, host: str) -> str | None:
+        """The key of the bucket whose website a request asks for; None where it is for the gateway itself."""
+        domain = self._options.domain
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and ":" in host else host
+        if not domain or not name.endswith("." + domain):
+            return None
+        return name.removesuffix("." + domain)
+
+    async def _ipfs(self, request: Request, cid: str, path: str) -> Response:
+        root = "/ipfs/" + cid
+        place = _Place(
+            item=lambda below: self._buckets.ipfs_item(f"{root}/{below}"),
+            file=lambda below: self._buckets.ipfs_file(f"{root}/{below}"),
+            base=("ipfs", cid),
+            title=root,
+            token="",
+            caching=_FOREVER,
+        )
+        return _open(await _show(request, place, path))
+
+    async def _ipns(self, request: Request, name: str, path: str) -> Response:
+        thread = self._buckets.thread_of(name)
+        if thread is None:
+            return _not_found()
+        return await self._bucket(request, thread, name, path, ("ipns", name))
+
+    async def _website(self, request: Request, key: str, path: str) -> Response:
+        thread = self._buckets.thread_of(key)
+        if thread is None:
+            return _not_found()
+        bucket, actor = await self._opened(request, thread, key)
+        place = self._place(bucket, actor, ())
+        item = place.item(path)
+        if item.is_directory and not _has_index(item):
+            text = "an index.html file was not found in this bucket"
+            return _open(HTMLResponse(pages.message("404 Not found", text), 404))
+        return _open(await _show(request, place, path))
+
+    async def _thread(self, request: Request, thread: ThreadID, rest: list[str]) -> Response:
+        as_json = request.query_params.get("json") == "true"
+        match rest:
+            case [collection]:
+                if collection == COLLECTION and not as_json:
+                    return await self._bucket_list(request, thread)
+                return await self._documents(request, thread, collection)
+            case [collection, key] if collection != COLLECTION or as_json:
+                return await self._document(request, thread, collection, key)
+            case [collection, key, *below] if collection == COLLECTION and not as_json:
+                base = ("thread", thread.text, COLLECTION, key)
+                return await self._bucket(request, thread, key, "/".join(below), base)
+        return _not_found()
+
+    async def _bucket(self, request: Request, thread: ThreadID, key: str, path: str, base: tuple[str, ...]) -> Response:
+        bucket, actor = await self._opened(request, thread, key)
+        return _open(await _show(request, self._place(bucket, actor, base), path))
+
+    async def _opened(self, request: Request, thread: ThreadID, key: str) -> tuple[Bucket, Actor]:
+        """A bucket that a request may see, and on whose behalf it is seen."""
+        actor = self._actor(request)
+        bucket = await self._buckets.get(thread, actor, key)
+        if bucket.is_private and not bucket.owner and not actor.named and not _is_local(request):
+            # Nobody's private bucket is that of whoever uses this machine.
+            raise HiddenError
+        return bucket, actor
+
+    def _place(self, bucket: Bucket, actor: Actor, base: tuple[str, ...]) -> _Place:
+        return _Place(
+            item=lambda path: self._buckets.item(bucket, path),
+            file=lambda path: self._buckets.file(bucket, path),
+            base=base,
+            title=bucket.name or bucket.id,
+            token=actor.token,
+            caching=_PRIVATE if bucket.is_private or actor.token else _ASK,
+        )
+
+    async def _bucket_list(self, request: Request, thread: ThreadID) -> Response:
+        actor = self._reader(request)
+        found = await self._buckets.list_buckets(thread, actor)
+        rows = [
+            Row(
+                bucket.name or bucket.id,
+                address("thread", thread.text, COLLECTION, bucket.id, token=actor.token, is_directory=True),
+                is_directory=True,
+            )
+            for bucket in found
+        ]
+        return _guarded(HTMLResponse(pages.listing("Buckets", f"/thread/{thread.text}/{COLLECTION}", "", rows)))
+
+    async def _documents(self, request: Request, thread: ThreadID, collection: str) -> Response:
+        actor = self._reader(request)
+        texts = await self._databases.get(thread).find(collection, b"{}", actor.identity)
+        return _guarded(Response(b"[" + b",".join(texts) + b"]", media_type=_JSON))
+
+    async def _document(self, request: Request, thread: ThreadID, collection: str, instance_id: str) -> Response:
+        actor = self._reader(request)
+        text = await self._databases.get(thread).find_by_id(collection, instance_id, actor.identity)
+        return _guarded(Response(text, media_type=_JSON))
+
+    def _actor(self, request: Request) -> Actor:
+        """On whose behalf a request is answered.
+
+        Raises:
+            InvalidTokenError, TokenNotFoundError: Its token does not count.
+        """
+        token = request.query_params.get("token", "")
+        if not token:
+            return Actor(self._host, named=False)
+        return Actor(self._verify(token), token=token)
+
+    def _reader(self, request: Request) -> Actor:
+        """On whose behalf documents are shown.
+
+        Raises:
+            ThreaddError: They are not shown to whoever asks.
+        """
+        actor = self._actor(request)
+        if not (actor.named or self._options.shows_documents or _is_local(request)):
+            raise HiddenError
+        return actor
+
+    def _confirm(self, secret: str) -> Response:
+        if not self._hub.confirmations.confirm(secret):
+            return _not_found("Nothing waits for this confirmation. It may have been used, or be too old.")
+        return _guarded(HTMLResponse(pages.message("Confirmed", "Thank you. You can close this page.")))
+
+    async def _consent(self, token: str) -> Response:
+        try:
+            organisation, email = await self._hub.invitations.consent(token)
+        except InvitationExpiredError as error:
+            return _guarded(HTMLResponse(pages.message("Too late", error.text), 412))
+        except InvitationNotFoundError:
+            return _not_found("There is no such invitation.")
+        return _guarded(HTMLResponse(pages.message("Welcome", f"{email} may now join {organisation}.")))
+
+
+async def _show(request: Request, place: _Place, path: str) -> Response:
+    """A file, a directory's page, or its listing."""
+    item = place.item(path)
+    if not item.is_directory:
+        return await _send(request, place.file(path), item, place.caching)
+    if _has_index(item):
+        if not request.url.path.endswith("/"):
+            return RedirectResponse(place.address(path, is_directory=True), 302)
+        path = f"{path}/{INDEX}" if path else INDEX
+        return await _send(request, place.file(path), place.item(path), place.caching)
+    rows = [
+        Row(
+            inner.name,
+            place.address(f"{path}/{inner.name}" if path else inner.name, is_directory=inner.is_directory),
+            inner.size,
+            inner.is_directory,
+        )
+        for inner in item.items
+    ]
+    back = place.address(path.rpartition("/")[0], is_directory=True) if path else ""
+    title = f"Index of {place.title}{'/' + path if path else ''}"
+    return HTMLResponse(pages.listing(title, item.path, back, rows), headers={"cache-control": place.caching})
+
+
+def _has_index(item: Item) -> bool:
+    return any(inner.name == INDEX and not inner.is_directory for inner in item.items)
+
+
+async def _send(request: Request, file: File, item: Item, caching: str) -> Response:
+    """A file, or what of it was asked for."""
+    tag = f'"{cids.text(file.cid)}"'
+    headers = {"etag": tag, "accept-ranges": "bytes", "cache-control": caching}
+    if has_tag(request.headers.get("if-none-match"), tag):
+        return Response(status_code=304, headers=headers)
+    wanted = request.headers.get("range") if request.headers.get("if-range", tag) == tag else None
+    try:
+        part = parse_range(wanted, file.size)
+    except UnsatisfiableRangeError:
+        return Response(status_code=416, headers={**headers, "content-range": f"bytes */{file.size}"})
+    head = b"".join([piece async for piece in file.read(0, SNIFFED_BYTES)])
+    start, stop = part or (0, file.size)
+    headers["content-type"] = content_type(item.name, head)
+    headers["content-length"] = str(stop - start)
+    if part is not None:
+        headers["content-range"] = f"bytes {start}-{stop - 1}/{file.size}"
+    if request.method == "HEAD":
+        return Response(status_code=200, headers=headers)
+    body: AsyncIterator[bytes] = file.read(start, stop)
+    return StreamingResponse(body, 200 if part is None else 206, headers)
+
+
+def _is_local(request: Request) -> bool:
+    """Whether somebody on this machine asks, and not a page of another site in their browser.
+
+    A proxy in front says for whom it asks; a page that another site makes a browser fetch says how it is fetched.
+    """
+    headers: Mapping[str, Any] = request.headers
+    if request.client is None or not _is_loopback(request.client.host):
+        return False
+    if "x-forwarded-for" in headers or "forwarded" in headers:
+        return False
+    host = request.url.hostname or ""
+    return (host == "localhost" or _is_loopback(host)) and headers.get("sec-fetch-mode", "navigate") == "navigate"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _open(response: Response) -> Response:
+    """Let pages of other sites read an answer: it is for whoever has the link."""
+    response.headers["access-control-allow-origin"] = "*"
+    response.headers["access-control-expose-headers"] = "Content-Length, Content-Range, ETag"
+    return _guarded(response)
+
+
+def _guarded(response: Response) -> Response:
+    """Keep tokens out of what other sites hear, and types as they are said."""
+    response.headers["referrer-policy"] = "no-referrer"
+    response.headers["x-content-type-options"] = "nosniff"
+    return response
+
+
+def _not_found(text: str = _NOT_THERE) -> Response:
+    return _open(HTMLResponse(pages.message("404 Not found", text), 404))
