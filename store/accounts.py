@@ -95,6 +95,12 @@ def get_account(reader: Reader, public_key: bytes) -> AccountRow | None:
     return _accounts.decode_optional(reader.get(tables.account(public_key)))
 
 
+def list_accounts(reader: Reader) -> Iterator[AccountRow]:
+    """All developers and organisations, in the order of their keys."""
+    for _, value in reader.scan(*tables.accounts()):
+        yield _accounts.decode(value)
+
+
 def find_account(reader: Reader, name: str) -> AccountRow | None:
     """An account by its name, whatever the case."""
     public_key = reader.get(tables.account_name(name))

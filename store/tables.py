@@ -378,6 +378,11 @@ def account(public_key: bytes) -> bytes:
     return _ACCOUNT + public_key
 
 
+def accounts() -> Range:
+    """All accounts, in the order of their keys."""
+    return _whole(_ACCOUNT)
+
+
 def account_name(name: str) -> bytes:
     """Key of an account by its name; case does not count."""
     return _ACCOUNT_NAME + name.casefold().encode()

@@ -4,6 +4,8 @@ While a daemon runs, requests reach it through `threadd.control`; otherwise the 
 handles them itself.
 """
 
+from typing import Protocol
+
 import msgspec
 
 from net import multibase
@@ -11,6 +13,8 @@ from net.peering import Peering
 from net.thread_id import ThreadID
 from store.accounts import ApiKeyRow
 from store.errors import StatusCode, ThreaddError
+from threadd.browsing import Browser
+from threadd.browsing_verbs import BrowseRequest, ConsoleLink, Link, LiveRequest, ShowStatus, StatusSummary
 from threadd.db.manager import Manager
 from threadd.hub.api_keys import KeyKind
 from threadd.hub.errors import InvitationNotFoundError, UnknownApiKeyError
@@ -65,6 +69,23 @@ class RequestError(ThreaddError):
     code = StatusCode.INVALID_ARGUMENT
 
 
+class NoDaemonHereError(ThreaddError):
+    """What was asked for is known to a daemon that runs only."""
+
+    code = StatusCode.UNAVAILABLE
+    default_text = "no daemon runs on this repository: start it with threadd serve"
+
+
+class Live(Protocol):
+    """What only a daemon that runs knows."""
+
+    def link(self) -> str:
+        """Make a link that opens the console once."""
+
+    def status(self) -> StatusSummary:
+        """Tell how the daemon is doing."""
+
+
 class Operator:
     """Carries out the verbs.
 
@@ -74,9 +95,15 @@ class Operator:
         takeover: Joins what other daemons hold.
         peering: What goes on with other hosts.
         upkeep: Keeps the repository safe.
+        browser: Looks at what is kept.
+
+    Attributes:
+        live: What a daemon that runs knows; None where none does.
     """
 
-    def __init__(self, hub: Hub, databases: Manager, takeover: Takeover, peering: Peering, upkeep: Upkeep) -> None:
+    def __init__(
+        self, hub: Hub, databases: Manager, takeover: Takeover, peering: Peering, upkeep: Upkeep, browser: Browser
+    ) -> None:
         self._hub = hub
         self._accounts = hub.accounts
         self._api_keys = hub.api_keys
@@ -85,6 +112,8 @@ class Operator:
         self._takeover = takeover
         self._peering = peering
         self._upkeep = upkeep
+        self._browser = browser
+        self.live: Live | None = None
 
     async def handle_json(self, request: bytes) -> bytes:
         """Carry out a request that came as JSON; see `handle`."""
@@ -107,6 +136,10 @@ class Operator:
             ThreaddError: It was refused.
         """
         result: Result
+        if isinstance(request, BrowseRequest):
+            return await self._browser.handle(request)
+        if isinstance(request, LiveRequest):
+            return self._handle_live(request)
         match request:
             case CreateKey():
                 result = await self.create_key(_kind(request.type), secure=request.secure)
@@ -127,6 +160,15 @@ class Operator:
             case _:
                 result = await self._handle_peers(request)
         return result
+
+    def _handle_live(self, request: LiveRequest) -> Result:
+        if self.live is None:
+            raise NoDaemonHereError
+        match request:
+            case ConsoleLink():
+                return Link(self.live.link())
+            case ShowStatus():
+                return self.live.status()
 
     async def _handle_upkeep(self, request: Backup | ImportDatabase | RevokeTokens) -> Result:
         match request:

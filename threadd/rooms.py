@@ -18,6 +18,7 @@ from store.engine import Engine
 from store.file_blocks import FileBlocks
 from store.overlay import Overlay
 from threadd import hostkey
+from threadd.browsing import Browser
 from threadd.buckets.buckets import Buckets, Options
 from threadd.buckets.instances import Instances
 from threadd.db.manager import Manager
@@ -48,6 +49,7 @@ class Rooms:
         accounts: All accounts.
         api_keys: All API keys.
         gate: The checks of the Hub's door.
+        browser: What the operator sees of what is kept.
         operator: The verbs of the command line.
     """
 
@@ -62,6 +64,7 @@ class Rooms:
     accounts: Accounts
     api_keys: ApiKeys
     gate: Gate
+    browser: Browser
     operator: Operator
 
 
@@ -127,6 +130,7 @@ async def open_rooms(
         await hub.accounts.open()
         await hub.ownership.sweep(lambda thread: thread_rows.get_thread(engine, thread.bytes) is not None)
 
+        browser = Browser(engine, threads, databases, hub.ownership)
         yield Rooms(
             engine=engine,
             host_key=host_key,
@@ -139,11 +143,13 @@ async def open_rooms(
             accounts=hub.accounts,
             api_keys=hub.api_keys,
             gate=hub.gate,
+            browser=browser,
             operator=Operator(
                 hub,
                 databases,
                 Takeover(line, databases, network, peering.replication, host_key.public),
                 peering,
                 Upkeep(opened, threads, databases.sweeper, hub.revocations),
+                browser,
             ),
         )

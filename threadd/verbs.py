@@ -7,6 +7,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from threadd.browsing_verbs import BrowseRequest, BrowseResult, Link, LiveRequest, StatusSummary
+
 
 class CreateKey(msgspec.Struct, frozen=True, tag_field="verb", tag="create_key"):
     """Make an API key; answered with an `ApiKey`.
@@ -149,6 +151,8 @@ Request: TypeAlias = (
     | Backup
     | ImportDatabase
     | RevokeTokens
+    | BrowseRequest
+    | LiveRequest
 )
 
 
@@ -347,4 +351,7 @@ Result: TypeAlias = (
     | TakenDb
     | list[PeerSummary]
     | list[ThreadPeer]
+    | BrowseResult
+    | Link
+    | StatusSummary
 )

@@ -342,15 +342,20 @@ class Database:
             return await self._view(snapshot, reader).find(found, query)
 
     @contextmanager
-    def state(self, collection: str, reader: PublicKey) -> Iterator[tuple[Source, ReadFilter | None]]:
+    def state(self, collection: str, reader: PublicKey | None) -> Iterator[tuple[Source, ReadFilter | None]]:
         """One state of a collection, and what of its instances the reader may see; for reads that are no `find`.
+
+        Args:
+            collection: The name of the collection.
+            reader: Who reads; None for the daemon's operator, who sees everything.
 
         Raises:
             CollectionNotFoundError: There is no such collection.
         """
         found = self._collection(collection)
         with self._services.engine.snapshot() as snapshot:
-            yield Source(snapshot, self._thread.number, found), self._judge(reader).filter_of(found)
+            read_filter = None if reader is None else self._judge(reader).filter_of(found)
+            yield Source(snapshot, self._thread.number, found), read_filter
 
     def stored(self, collection: str) -> Iterator[bytes]:
         """JSON texts of all instances as they are kept, past the read filter: for the daemon's own ends.
@@ -455,6 +460,10 @@ class Database:
             yield following
         finally:
             self._listeners.remove(following)
+
+    def count_listeners(self) -> int:
+        """How many follow it now."""
+        return len(self._listeners)
 
     def end_listeners(self, error: Exception) -> None:
         """End all listeners, once what waits for them is delivered."""

@@ -201,6 +201,10 @@ class Manager:
         """Deletes what is hidden or not finished."""
         return self._sweeper
 
+    def count_listeners(self) -> int:
+        """How many follow databases now."""
+        return sum(database.count_listeners() for database in self._open.values())
+
     def end_listeners(self) -> None:
         """End all listeners, so that a daemon that stops need not wait for them."""
         for database in self._open.values():

@@ -73,14 +73,14 @@ class _Cursor(msgspec.Struct, array_like=True, frozen=True):
     instance_id: str
 
 
-async def count(database: Database, collection: str, query: bytes, reader: PublicKey) -> int:
+async def count(database: Database, collection: str, query: bytes, reader: PublicKey | None) -> int:
     """Tell how many instances `Database.find` would give.
 
     Args:
         database: The database.
         collection: The name of the collection.
         query: As `Database.find` takes it.
-        reader: Who reads.
+        reader: Who reads; None for the daemon's operator, past the read filter.
 
     Raises:
         CollectionNotFoundError, InvalidQueryError, ScriptError: As `Database.find`.
@@ -94,7 +94,7 @@ async def count(database: Database, collection: str, query: bytes, reader: Publi
     return min(found, parsed.limit) if parsed.limit else found
 
 
-async def explain(database: Database, collection: str, query: bytes, reader: PublicKey) -> Explanation:
+async def explain(database: Database, collection: str, query: bytes, reader: PublicKey | None) -> Explanation:
     """Answer a query, and tell how; arguments and errors are those of `count`."""
     parsed = parse_query(query)
     begun = time.perf_counter_ns()
