@@ -136,10 +136,8 @@ class Operator:
             ThreaddError: It was refused.
         """
         result: Result
-        if isinstance(request, BrowseRequest):
-            return await self._browser.handle(request)
-        if isinstance(request, LiveRequest):
-            return self._handle_live(request)
+        if isinstance(request, BrowseRequest | LiveRequest):
+            return await self._look(request)
         match request:
             case CreateKey():
                 result = await self.create_key(_kind(request.type), secure=request.secure)
@@ -161,7 +159,9 @@ class Operator:
                 result = await self._handle_peers(request)
         return result
 
-    def _handle_live(self, request: LiveRequest) -> Result:
+    async def _look(self, request: BrowseRequest | LiveRequest) -> Result:
+        if isinstance(request, BrowseRequest):
+            return await self._browser.handle(request)
         if self.live is None:
             raise NoDaemonHereError
         match request:
