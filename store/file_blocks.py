@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
 
-from store import tables
+from store import failpoints, tables
 from store.engine import Engine, Reader, Snapshot, Transaction
 from store.errors import ConflictError, StoreError
+from store.failpoints import Failpoint
 
 T = TypeVar("T")
 
@@ -248,6 +249,7 @@ class Upload:
         if self._gathered:
             self._begin()
             await self._settle()
+        failpoints.hit(Failpoint.BLOCKS_SYNCED)
 
     async def stop(self) -> None:
         """Wait for what is being written, whatever comes of it; the rest is dropped."""

@@ -18,8 +18,10 @@ from typing import Self, TypeVar
 
 import lmdb
 
+from store import failpoints
 from store.engine import Snapshot, Transaction
 from store.errors import ConflictError, StoreError, StoreFullError
+from store.failpoints import Failpoint
 from store.keys import MAX_KEY_BYTES
 
 T = TypeVar("T")
@@ -220,12 +222,15 @@ class LmdbEngine:
             return [(job, self._broken) for job in batch]
         outcomes: list[tuple[_Job, StoreError | None]] = []
         try:
+            failpoints.hit(Failpoint.BEFORE_BATCH)
             with self._environment.begin(write=True) as written:
                 for job in batch:
                     refusal = _refusal(written, job.transaction)
                     if refusal is None:
                         _apply(written, job.transaction.puts.items())
                     outcomes.append((job, refusal))
+                failpoints.hit(Failpoint.BEFORE_COMMIT)
+            failpoints.hit(Failpoint.AFTER_COMMIT)
         except Exception as error:  # noqa: BLE001  # whatever it is, callers must hear of it and nothing was written
             failure = self._failure(error)
             return [(job, failure) for job in batch]

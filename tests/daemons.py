@@ -65,6 +65,8 @@ class Process:
     command: Sequence[str]
     folder: Path
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    variables: dict[str, str] = field(default_factory=dict, init=False)
+    """More of its environment, from its next start on."""
     _starts: int = field(default=0, init=False)
 
     def start(self) -> None:
@@ -75,7 +77,9 @@ class Process:
         """
         self._starts += 1
         with self._output("stdout").open("wb") as stdout, self._output("stderr").open("wb") as stderr:
-            self.process = subprocess.Popen(self.command, stdout=stdout, stderr=stderr, env=environment())
+            self.process = subprocess.Popen(
+                self.command, stdout=stdout, stderr=stderr, env=environment() | self.variables
+            )
         ends = time.monotonic() + START_SECONDS
         while not any(line.startswith("ready") for line in self._output("stdout").read_text().splitlines()):
             if self.process.poll() is not None:

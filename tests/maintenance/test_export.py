@@ -1,6 +1,7 @@
 """What is exported and imported is the same database: thread, keys, heads, instances, and it goes on from there."""
 
 import json
+import shutil
 import stat
 
 import pytest
@@ -10,7 +11,10 @@ from net.thread_id import ThreadID
 from store import databases, documents, threads
 from store import records as record_rows
 from store.copies import open_to_read
+from threadd.maintenance.importing import ImportFileError
 from threadd.maintenance.verification import verify
+from threadd.rooms import open_rooms
+from threadd.verbs import ImportDatabase
 
 
 def essence(repo, thread_id):
@@ -32,13 +36,17 @@ def essence(repo, thread_id):
         return thread.service_key, thread.read_key, thread.created, name, logs, collections, progress
 
 
+@pytest.fixture(scope="module")
+def _exported(_written, tmp_path_factory):
+    file = tmp_path_factory.mktemp("exported") / "things.jsonl"
+    prepare_threadd(_written[0].parent).run("export", ThreadID(_written[1]).text, "--output", str(file))
+    return file
+
+
 @pytest.fixture
-def exported(written, tmp_path):
-    _, thread = written
-    daemon = prepare_threadd(tmp_path)
-    file = tmp_path / "things.jsonl"
-    daemon.run("export", ThreadID(thread).text, "--output", str(file))
-    return daemon, thread, file
+def exported(written, _exported, tmp_path):
+    repo, thread = written
+    return prepare_threadd(repo.parent), thread, shutil.copy(_exported, tmp_path / "things.jsonl")
 
 
 def test_import_gives_the_same_database(exported, tmp_path, open_door):
@@ -77,7 +85,7 @@ def test_twice_exported_is_the_same(exported, tmp_path):
 
 
 @pytest.mark.parametrize("spoiled", ["cut", "record", "instance", "order", "no start", "no JSON"])
-def test_what_is_not_whole_leaves_nothing(exported, tmp_path, spoiled):
+async def test_what_is_not_whole_leaves_nothing(exported, tmp_path, spoiled):
     _, thread, file = exported
     lines = file.read_text().splitlines()
     of = {kind: [n for n, line in enumerate(lines) if f'"type":"{kind}"' in line] for kind in ("record", "instance")}
@@ -96,13 +104,13 @@ def test_what_is_not_whole_leaves_nothing(exported, tmp_path, spoiled):
         case "no JSON":
             lines[20] = lines[20][:-5]
     file.write_text("\n".join(lines))
-    (tmp_path / "other").mkdir()
-    other = prepare_threadd(tmp_path / "other")
-    with pytest.raises(DaemonError, match=r"status 1: Error: (line|the file|this is no)"):
-        other.run("import", str(file))
-    with open_to_read(other.repo) as (reader, _):
+    other = tmp_path / "other"
+    async with open_rooms(other) as rooms:
+        with pytest.raises(ImportFileError, match=r"^(line|the file|this is no)"):
+            await rooms.operator.handle(ImportDatabase(str(file)))
+    with open_to_read(other) as (reader, _):
         assert threads.get_thread(reader, thread) is None
-    assert verify(other.repo).faults == []
+    assert verify(other).faults == []
 
 
 def test_what_is_not_there_cannot_be_exported(written, tmp_path):

@@ -10,12 +10,13 @@ from net.errors import NetError
 from net.patches import decode_body
 from net.records import RecordBlocks
 from net.threads import ThreadInfo
-from store import deletions, tables
+from store import deletions, failpoints, tables
 from store import documents as document_rows
 from store import records as record_rows
 from store.databases import CollectionRow
 from store.deletions import Deletion
 from store.engine import Reader, Transaction
+from store.failpoints import Failpoint
 from threadd.db.collections import Collection, check_name
 from threadd.db.errors import InvalidNameError
 from threadd.db.sequencer import Sequencer
@@ -71,6 +72,7 @@ async def _apply(sequencer: Sequencer, collection: Collection, waiting: list[tup
     for first in range(0, len(waiting), _RECORDS_AT_ONCE):
         places = waiting[first : first + _RECORDS_AT_ONCE]
         await asyncio.gather(*[await sequencer.take_waiting(collection, *place) for place in places])
+        failpoints.hit(Failpoint.FILL_SLICE)
 
 
 async def adopt(reader: Reader, transaction: Transaction, thread: ThreadInfo) -> bool:

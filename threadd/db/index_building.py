@@ -3,12 +3,13 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from store import deletions
+from store import deletions, failpoints
 from store import documents as document_rows
 from store import indexes as index_rows
 from store.databases import CollectionRow, IndexRow
 from store.deletions import Deletion
 from store.engine import Engine, Transaction
+from store.failpoints import Failpoint
 from store.indexes import IndexPlace
 from threadd.db.errors import IndexNotUniqueError
 from threadd.db.fields import order_bytes
@@ -59,6 +60,7 @@ async def building(
             await engine.commit(numbered)
             for index in added:
                 await _build(engine, thread, old.number, index)
+            failpoints.hit(Failpoint.INDEX_BUILT)
         finished = Transaction()
         for mark in marks:
             deletions.unmark(finished, mark)
@@ -85,6 +87,7 @@ async def _build(engine: Engine, thread: int, collection: int, index: IndexRow) 
             index_rows.put_entry(transaction, place, value, instance_id)
             if len(transaction.puts) == _ENTRIES_PER_COMMIT:
                 await engine.commit(transaction)
+                failpoints.hit(Failpoint.INDEX_SLICE)
                 transaction = Transaction()
                 pending.clear()
             elif pacer.due():

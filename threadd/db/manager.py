@@ -11,8 +11,10 @@ from net.thread_id import ThreadID
 from net.thread_key import ThreadKey
 from net.threads import Threads
 from store import databases as database_rows
+from store import failpoints
 from store.databases import DatabaseRow
 from store.engine import Engine, Transaction
+from store.failpoints import Failpoint
 from threadd.db.collections import CollectionConfig, check_name, compile_schema, new_row
 from threadd.db.database import TRANSACTION_SECONDS, Database, Services
 from threadd.db.errors import (
@@ -130,6 +132,7 @@ class Manager:
                 row = new_row(transaction, self._services.numbers, config)
                 database_rows.put_collection(transaction, thread.number, row)
             await asyncio.shield(self._engine.commit(transaction))
+            failpoints.hit(Failpoint.DB_MADE)
         finally:
             self._making.discard(thread_id)
         database = self.get(thread_id)

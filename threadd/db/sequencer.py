@@ -17,10 +17,12 @@ from net.records import RecordBlocks
 from net.threads import AppendedRecord, ThreadInfo, Threads
 from store import databases as database_rows
 from store import documents as document_rows
+from store import failpoints
 from store import records as record_rows
 from store.databases import ProgressRow
 from store.documents import ChangeRow, PatchPlace
 from store.engine import Engine, Transaction
+from store.failpoints import Failpoint
 from store.overlay import Overlay
 from threadd.db import indexes
 from threadd.db.collections import Collection
@@ -269,7 +271,9 @@ async def enqueue_together(parts: Sequence[tuple[Sequencer, WriteTransaction]]) 
         return nothing
     transaction = Transaction()
     records = [sequencer.append_to(transaction, built) for sequencer, built in parts]
+    failpoints.hit(Failpoint.BEFORE_SUBMIT)
     committed = parts[0][0].reader.submit(transaction)
+    failpoints.hit(Failpoint.AFTER_SUBMIT)
     for sequencer, _ in parts[1:]:
         sequencer.reader.follow(transaction, committed)
     for (sequencer, built), record in zip(parts, records, strict=True):

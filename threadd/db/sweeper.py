@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from store import deletions
+from store import deletions, failpoints
 from store.deletions import Deletion
 from store.engine import Engine
 from store.errors import StoreError
+from store.failpoints import Failpoint
 
 _PAUSE_SECONDS = 0.01
 _RETRY_SECONDS = 30.0
@@ -63,4 +64,5 @@ class Sweeper:
             transaction = deletions.next_slice(self.engine, deletion)
             left = not deletions.is_last(transaction, deletion)
             await self.engine.commit(transaction)
+            failpoints.hit(Failpoint.SWEEP_SLICE)
             await asyncio.sleep(_PAUSE_SECONDS if left else 0)

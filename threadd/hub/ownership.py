@@ -11,8 +11,10 @@ from collections.abc import AsyncGenerator, Callable
 
 from net.thread_id import ThreadID
 from store import accounts as rows
+from store import failpoints
 from store.accounts import OwnedThreadRow
 from store.engine import Transaction
+from store.failpoints import Failpoint
 from store.overlay import Overlay
 from threadd.hub.errors import DuplicateKeyError, ThreadNameError, ThreadQuotaError
 
@@ -68,6 +70,7 @@ class Ownership:
         try:
             await recorded
             try:
+                failpoints.hit(Failpoint.OWNED)
                 yield
             except BaseException:
                 await self.drop(owner, thread)

@@ -19,7 +19,7 @@ from net.records import RecordBlocks
 from net.thread_id import ThreadID
 from store import accounts as account_rows
 from store import databases as database_rows
-from store import deletions
+from store import deletions, failpoints
 from store import documents as document_rows
 from store import indexes as index_rows
 from store import records as record_rows
@@ -31,6 +31,7 @@ from store.deletions import Deletion
 from store.documents import PatchPlace
 from store.engine import Engine, Transaction
 from store.errors import StatusCode, ThreaddError
+from store.failpoints import Failpoint
 from store.indexes import IndexPlace
 from store.numbers import Numbers
 from store.overlay import Overlay
@@ -213,6 +214,7 @@ class _Import:
             committed = self.overlay.submit(self._pending)
             self._pending = Transaction()
             await asyncio.shield(committed)
+            failpoints.hit(Failpoint.IMPORT_SLICE)
 
     def _take_collection(self, line: CollectionLine) -> None:
         indexes = tuple(Index(index.path, index.unique) for index in line.indexes)
