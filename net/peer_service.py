@@ -1,5 +1,6 @@
 """What this host answers to others: the five methods of `net.pb.Service` (threads-protocol.md, "Peer protocol")."""
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,12 +11,13 @@ from net.errors import LogNotFoundError, NetError, OutOfOrderError, ThreadNotFou
 from net.network import Network
 from net.peer_codec import LogHead, Offset
 from net.peer_errors import UnknownMethodError
-from net.remote_logs import hosts_of
+from net.remote_logs import RemoteLog, hosts_of
 from net.thread_id import ThreadID
 from net.thread_key import ThreadKey
 from net.threads import LogInfo, ThreadInfo, Threads
 from proto import net_pb2 as pb
 from store import records as record_rows
+from store import threads as rows
 from store.blocks import BlockKind
 from store.engine import Engine, Reader, Transaction
 from store.errors import StatusCode
@@ -28,6 +30,7 @@ PULL_LIMIT = 10_000
 """How many records a reply holds."""
 
 _RECORD_OVERHEAD = 32
+_MAX_PROVEN = 10_000
 
 
 class BadServiceKeyError(NetError):
@@ -90,6 +93,7 @@ class PeerService:
         self._events = events
         self._keep_hosts = keep_hosts
         self._clock = clock
+        self._proven: OrderedDict[tuple[bytes, ThreadID], None] = OrderedDict()
         methods = (self.get_logs, self.push_log, self.get_records, self.push_record, self.exchange_edges)
         names = ("GetLogs", "PushLog", "GetRecords", "PushRecord", "ExchangeEdges")
         self._methods: dict[str, Callable[[bytes, bytes], Awaitable[bytes]]] = {
@@ -116,14 +120,17 @@ class PeerService:
             raise UnknownMethodError(f"unknown method {method[:100]}")
         return await answer(peer, body)
 
-    async def get_logs(self, _peer: bytes, data: bytes) -> bytes:
+    async def get_logs(self, peer: bytes, data: bytes) -> bytes:
         """Give the logs of a thread to whoever has its service key."""
         body = peer_codec.parse(pb.GetLogsRequest, data).body
-        thread = self._open(body)
+        thread = self._open(peer, body)
         return pb.GetLogsReply(logs=map(peer_codec.log_message, thread.logs)).SerializeToString()
 
     async def push_log(self, peer: bytes, data: bytes) -> bytes:
-        """Take a log into a thread; with a service key, replicate a thread that is not here yet."""
+        """Take a log into a thread; with a service key, replicate a thread that is not here yet.
+
+        Whoever is not trusted adds no hosts: they would be called, with the service key.
+        """
         body = peer_codec.parse(pb.PushLogRequest, data).body
         thread, key = peer_codec.thread_of(body.threadID), peer_codec.service_key_of(body)
         pushed = peer_codec.log_of(body.log)
@@ -139,18 +146,23 @@ class PeerService:
             return True
 
         def join(reader: Reader, transaction: Transaction) -> bool:
-            return remote_logs.join_logs(self._threads, reader, transaction, thread, [pushed.log])
+            return remote_logs.join_logs(self._threads, reader, transaction, thread, [told])
 
         added = await commit(self._engine, add)
+        if key is not None:
+            self._prove(peer, thread)
+        trusted = self._trusts(peer, thread)
+        told = pushed.log if trusted else RemoteLog(pushed.log.public_key, ())
         if await commit(self._engine, join) or added:
             self._changed(thread)
-        self._events.has_news(peer, thread)
+        if trusted:
+            self._events.has_news(peer, thread)
         return pb.PushLogReply().SerializeToString()
 
     async def get_records(self, peer: bytes, data: bytes) -> bytes:
         """Give what follows the offsets of a thread's logs: from the oldest on, as much as any client takes."""
         body = peer_codec.parse(pb.GetRecordsRequest, data).body
-        thread = self._open(body)
+        thread = self._open(peer, body)
         offsets = {offset.log_id: offset for offset in peer_codec.offsets_of(body)}
         chunks = await self._engine.read(lambda reader: list(_chunks(reader, thread, offsets)))
         reply = pb.GetRecordsReply()
@@ -177,9 +189,11 @@ class PeerService:
         except ThreadNotFoundError as error:
             raise LogNotFoundError from error
         except OutOfOrderError:
-            self._events.has_news(peer, thread)
+            if self._trusts(peer, thread):
+                self._events.has_news(peer, thread)
         else:
-            self._events.has_record(peer, thread, log_id, cid.of_block(blocks.record))
+            if self._trusts(peer, thread):
+                self._events.has_record(peer, thread, log_id, cid.of_block(blocks.record))
         return pb.PushRecordReply().SerializeToString()
 
     async def exchange_edges(self, peer: bytes, data: bytes) -> bytes:
@@ -187,7 +201,7 @@ class PeerService:
         theirs = peer_codec.edges_of_request(peer_codec.parse(pb.ExchangeEdgesRequest, data))
         ours = [(thread, remote_logs.edges_of(self._engine, thread)) for thread, _ in theirs]
         for (thread, remote), (_, local) in zip(theirs, ours, strict=True):
-            if not local.addresses and self._threads.number(self._engine, thread) is None:
+            if not self._trusts(peer, thread):
                 continue
             if remote.addresses and remote.addresses != local.addresses:
                 self._events.has_logs(peer, thread)
@@ -195,14 +209,32 @@ class PeerService:
                 self._events.has_news(peer, thread)
         return peer_codec.edges_reply(ours).SerializeToString()
 
-    def _open(self, body: pb.GetLogsRequest.Body | pb.GetRecordsRequest.Body) -> ThreadInfo:
+    def _open(self, peer: bytes, body: pb.GetLogsRequest.Body | pb.GetRecordsRequest.Body) -> ThreadInfo:
         """Give the thread that a request names to whoever has its service key."""
         thread, key = peer_codec.thread_of(body.threadID), peer_codec.service_key_of(body)
         if key is None:
             raise BadServiceKeyError("a service-key is required to get logs")
         if not remote_logs.is_service_key(self._engine, thread, key):
             raise BadServiceKeyError
+        self._prove(peer, thread)
         return self._threads.get(self._engine, thread)
+
+    def _prove(self, peer: bytes, thread: ThreadID) -> None:
+        """Remember that a peer knows the service key of a thread."""
+        self._proven[peer, thread] = None
+        self._proven.move_to_end((peer, thread))
+        if len(self._proven) > _MAX_PROVEN:
+            self._proven.popitem(last=False)
+
+    def _trusts(self, peer: bytes, thread: ThreadID) -> bool:
+        """Tell whether a peer may be called for a thread, which shows it the service key.
+
+        It serves the thread, as those say that are trusted, or it has shown that it knows the key.
+        """
+        if (peer, thread) in self._proven:
+            return True
+        row = rows.get_thread(self._engine, thread.bytes)
+        return row is not None and peer in hosts_of(rows.logs_of(self._engine, row.number))
 
     def _changed(self, thread: ThreadID) -> None:
         self._keep_hosts(hosts_of(self._threads.get(self._engine, thread).logs))
@@ -230,19 +262,19 @@ def _chunks(reader: Reader, thread: ThreadInfo, offsets: dict[bytes, Offset]) ->
             wanted.append((log, first, limit))
     share, left, places = CHUNK_BYTES // max(1, len(wanted)), CHUNK_BYTES, PULL_LIMIT
     for log, first, limit in wanted:
-        rows: list[RecordRow] = []
+        found: list[RecordRow] = []
         size = 0
         for _, row in record_rows.records_from(reader, thread.number, log.number, first):
             more = len(row.record) + len(row.event) + len(row.header) + len(row.body) + _RECORD_OVERHEAD
-            full = size + more > min(share, left) and (rows or left < CHUNK_BYTES)  # a long record goes alone
-            if full or len(rows) >= min(limit, places):
+            full = size + more > min(share, left) and (found or left < CHUNK_BYTES)  # a long record goes alone
+            if full or len(found) >= min(limit, places):
                 break
-            rows.append(row)
+            found.append(row)
             size += more
-        if rows:
+        if found:
             left -= size
-            places -= len(rows)
-            yield _Chunk(log, first, rows)
+            places -= len(found)
+            yield _Chunk(log, first, found)
 
 
 def _first_behind(reader: Reader, thread_number: int, log: LogInfo, offset: Offset) -> int:

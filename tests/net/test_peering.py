@@ -370,13 +370,16 @@ async def test_what_strangers_may_not_do(wire):
 
 
 async def test_pushed_logs_of_strangers(wire):
-    one, other, thread, _ = await two(wire)
+    one, other, thread, service_key = await two(wire)
     stranger = Stranger(wire, one)
     key = PrivateKey(os.urandom(32)).public
     good = {"ID": key.peer_id, "pubKey": key.bytes, "head": b"", "addrs": [b"junk", peer_address(key.peer_id).bytes]}
 
     def push(log, thread_id=thread.bytes, **more):
         return pb.PushLogRequest(body=pb.PushLogRequest.Body(threadID=thread_id, log=pb.Log(**log), **more))
+
+    def pushed():
+        return next(log for log in one.threads.get(one.engine, thread).logs if log.id == key.peer_id)
 
     for missing in ("ID", "pubKey", "head"):
         log = {name: value for name, value in good.items() if name != missing}
@@ -386,8 +389,31 @@ async def test_pushed_logs_of_strangers(wire):
     assert await stranger.refused("PushLog", push(good, serviceKey=bytes(32))) == StatusCode.UNAUTHENTICATED
     assert await stranger.refused("PushLog", push(good, new_thread()[0].bytes)) == StatusCode.NOT_FOUND
     await stranger.call("PushLog", push(good))
-    (log,) = [log for log in one.threads.get(one.engine, thread).logs if log.id == key.peer_id]
-    assert log.addresses == (peer_address(key.peer_id).bytes,)
+    assert pushed().addresses == ()
+    stranger_log = push(good, serviceKey=service_key.service)
+    await stranger.call("PushLog", stranger_log)
+    assert pushed().addresses == (peer_address(key.peer_id).bytes,)
+
+
+async def test_strangers_are_not_called_back_with_the_service_key(wire):
+    one, other, thread, key = await two(wire)
+    await in_step(thread, one, other)
+    liar = Liar(wire, {})
+    log = PrivateKey(os.urandom(32)).public
+    told = pb.Log(ID=log.peer_id, pubKey=log.bytes, head=b"", addrs=[peer_address(liar.id).bytes])
+    edges = pb.ExchangeEdgesRequest.Body.ThreadEntry(threadID=thread.bytes, addressEdge=1, headsEdge=1)
+    messages = [
+        ("PushLog", pb.PushLogRequest(body=pb.PushLogRequest.Body(threadID=thread.bytes, log=told))),
+        ("ExchangeEdges", pb.ExchangeEdgesRequest(body=pb.ExchangeEdgesRequest.Body(threads=[edges]))),
+    ]
+    for method, message in messages:
+        await wire.of(liar.id).request(one.id, [], peer_codec.SERVICE + method, message.SerializeToString(), 1)
+    await asyncio.sleep(0.3)
+    assert liar.calls == 0
+    body = pb.GetLogsRequest.Body(threadID=thread.bytes, serviceKey=key.service)
+    for method, message in [("GetLogs", pb.GetLogsRequest(body=body)), *messages]:
+        await wire.of(liar.id).request(one.id, [], peer_codec.SERVICE + method, message.SerializeToString(), 1)
+    await until(lambda: liar.calls)
 
 
 async def test_pushed_records_of_strangers(wire):
@@ -473,7 +499,7 @@ class Liar:
 
 
 async def test_hosts_that_answer_nonsense_harm_nobody(wire):
-    one, other, thread, _ = await two(wire)
+    one, other, thread, key = await two(wire)
     await in_step(thread, one, other)
     good = one.threads.get(one.engine, thread)
     (foreign,) = await one.write(thread, 1, PrivateKey(b"z" * 32).public)
@@ -498,7 +524,7 @@ async def test_hosts_that_answer_nonsense_harm_nobody(wire):
     for liar in liars:
         log = PrivateKey(os.urandom(32)).public
         told = pb.Log(ID=log.peer_id, pubKey=log.bytes, head=b"", addrs=[peer_address(liar.id).bytes])
-        body = pb.PushLogRequest.Body(threadID=thread.bytes, log=told)
+        body = pb.PushLogRequest.Body(threadID=thread.bytes, log=told, serviceKey=key.service)
         await Stranger(wire, one).call("PushLog", pb.PushLogRequest(body=body))
     before = one.heads(thread)
     await asyncio.sleep(1)
