@@ -228,3 +228,16 @@ def test_a_secret_for_test_suites() -> None:
     assert "hubsession" not in repr(load(flags={"confirm_secret": "hubsession"}))
     with pytest.raises(SettingError, match="--confirm-secret"):
         load(flags={"confirm_secret": "a/b"})
+
+
+def test_a_host_that_is_off_and_what_peers_are_told() -> None:
+    settings = load(flags={"host_addr": "off", "announce": "/dns4/home.example/tcp/4006, /ip4/192.0.2.1/tcp/1"})
+    assert settings.host_addr is None
+    assert [address.text for address in settings.announce] == ["/dns4/home.example/tcp/4006", "/ip4/192.0.2.1/tcp/1"]
+    assert load().announce == ()
+
+
+@pytest.mark.parametrize("text", ["home.example:4006", "/ip4/192.0.2.1/udp/1", "/ip4/192.0.2.1/tcp/1,off"])
+def test_what_is_no_address_to_announce(text: str) -> None:
+    with pytest.raises(SettingError, match="announce"):
+        load(flags={"announce": text})
