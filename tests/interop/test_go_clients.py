@@ -88,6 +88,19 @@ def test_a_user_of_streams_of_a_hub(go_programs, start_daemon, subtests):
     daemon.stop()
 
 
+def test_a_user_of_buckets_of_a_threads_daemon(go_programs, start_daemon, subtests):
+    daemon = start_daemon()
+    report(subtests, daemon, run(go_programs / "bucketuser", "-threads", daemon.threads_api), 85)
+    daemon.stop()
+
+
+def test_a_user_of_buckets_of_a_hub(go_programs, start_daemon, subtests):
+    daemon = start_daemon()
+    key = key_flags(daemon, "user", "user")
+    report(subtests, daemon, run(go_programs / "bucketuser", "-hub", daemon.hub_api, *key), 85)
+    daemon.stop()
+
+
 def test_both_users_of_one_daemon_after_a_restart(go_programs, start_daemon):
     daemon = start_daemon()
     key = key_flags(daemon, "user", "user")

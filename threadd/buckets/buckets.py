@@ -259,8 +259,8 @@ class Buckets:
             BlockNotFoundError, InvalidNodeError, SealError: It cannot be read.
         """
         cleaned = path_rules.clean(path)
-        found = self._place(bucket).find(cleaned)
         key = bucket.paths().file_key(cleaned)
+        found = self._place(bucket).find(cleaned)
         return File.open(self._blocks.get, _file_cid(found), key, self._checked)
 
     def ipfs_item(self, path: str) -> Item:
