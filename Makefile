@@ -5,7 +5,7 @@ UV := .venv/bin/uv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
 
-.PHONY: run test check bench proto clean
+.PHONY: run test check bench torture fuzz proto clean
 
 # The environment: uv comes into it by pip, then installs exactly what the lock file names.
 .venv/ready: pyproject.toml uv.lock
@@ -28,6 +28,16 @@ check: .venv/ready
 
 bench: .venv/ready
 	.venv/bin/python bench/run.py
+
+# The daemon is killed as often as ROUNDS says.
+ROUNDS ?= 2000
+torture: .venv/ready
+	TORTURE_ROUNDS=$(ROUNDS) .venv/bin/python -m pytest tests/crash/test_kill_under_load.py --capture=no
+
+# Every decoder of bytes from outside is fed for SECONDS altogether.
+SECONDS ?= 600
+fuzz: .venv/ready
+	FUZZ_SECONDS=$(SECONDS) .venv/bin/python -m pytest tests/fuzz --capture=no
 
 proto: .venv/ready
 	.venv/bin/python proto/generate.py

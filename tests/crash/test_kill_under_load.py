@@ -1,22 +1,32 @@
-"""A daemon that is killed at any instant under 16 writers keeps all that it answered, whole, and agrees with itself."""
+"""A daemon that is killed at any instant under 20 writers keeps all that it answered, whole, and agrees with itself.
+
+`TORTURE_ROUNDS` says how often it is killed; `make torture` does so thousands of times.
+"""
 
 import asyncio
 import json
 import os
 import random
 import secrets
+import shutil
+import signal
 from dataclasses import dataclass, field
 
 import grpc
 import pytest
+from actors import Door, Mailer, Pusher, Shaper, Transactor, is_gone
 from agreement import check_repository, differences
+from daemons import DaemonError
 
 from net.thread_id import ThreadID, Variant
 from proto import threads_pb2
+from store.failpoints import VARIABLE, Failpoint
+from threadd.maintenance.verification import verify
 
-ROUNDS = 20
+ROUNDS = int(os.environ.get("TORTURE_ROUNDS", "20"))
+ROUNDS_OF_A_DAEMON = 20
 WRITERS = 16
-LONGEST_LOAD_SECONDS = 0.7
+LONGEST_LOAD_SECONDS = 1.5
 COLLECTION = "note"
 SCHEMA = {
     "type": "object",
@@ -24,7 +34,10 @@ SCHEMA = {
     "required": ["_id", "rank", "text"],
 }
 
-pytestmark = pytest.mark.timeout(300)
+MOST_HITS = 40
+"""A failpoint kills when it is come by for the so many-th time at most."""
+
+pytestmark = pytest.mark.timeout(300 + 20 * ROUNDS)
 
 
 class Client:
@@ -85,7 +98,7 @@ class Writer:
             try:
                 await self.write()
             except grpc.aio.AioRpcError as error:
-                if error.code() is grpc.StatusCode.UNAVAILABLE:
+                if is_gone(error):
                     return
                 raise
             self.calls += 1
@@ -141,62 +154,124 @@ class Founder:
             try:
                 self.made.append(await self.client.new_db())
             except grpc.aio.AioRpcError as error:
-                if error.code() is grpc.StatusCode.UNAVAILABLE:
+                if is_gone(error):
                     return
                 raise
             await asyncio.sleep(0.02)
 
 
-async def load(daemon, dice, writers, founder):
-    """Have all of them write until the daemon is killed."""
+@dataclass
+class Crew:
+    """All who write to one daemon, and what they know of it."""
+
+    dice: random.Random
+    veterans: list
+    founder: Founder
+    actors: list
+    recruits: list = field(default_factory=list)
+    earlier: dict = field(default_factory=dict)
+
+    @property
+    def writers(self):
+        return self.veterans + self.recruits
+
+    @property
+    def calls(self):
+        return sum(writer.calls for writer in self.writers) + sum(actor.steps for actor, _ in self.actors)
+
+
+async def load(daemon, crew):
+    """Have all of them write until the daemon dies; tells whether it did so by itself, at a failpoint."""
     async with Client(daemon.threads_api) as client:
-        for one in (*writers, founder):
+        for one in (*crew.writers, crew.founder):
             one.client = client
         async with asyncio.TaskGroup() as group:
-            for one in (*writers, founder):
+            for one in (*crew.writers, crew.founder):
                 group.create_task(one.run())
-            await asyncio.sleep(dice.uniform(0.02, LONGEST_LOAD_SECONDS))
-            assert daemon.alive()
+            for actor, address in crew.actors:
+                group.create_task(act(actor, address))
+            await asyncio.sleep(crew.dice.uniform(0.1, LONGEST_LOAD_SECONDS))
+            died = not daemon.alive()
             daemon.kill()
+    return died
 
 
-async def check_answers(daemon, writers, founder, earlier):
+async def act(actor, address):
+    async with Door(address) as door:
+        await actor.run(door)
+
+
+async def check_answers(daemon, crew):
     """Ask the daemon that was started again for all that was written, now and in earlier rounds."""
     async with Client(daemon.threads_api) as client:
         found = {}
-        for thread in {writer.thread for writer in writers}:
+        for thread in {writer.thread for writer in crew.writers}:
             found[thread] = await client.notes(thread)
-        for writer in writers:
+        for writer in crew.writers:
             writer.check(found[writer.thread])
         listed = {db.dbID for db in (await client.call("ListDBs")).dbs}
-        assert set(founder.made) <= listed
-        for thread in listed - set(found):
-            assert await client.notes(thread) == earlier.get(thread, {})
-    earlier.update(found)
+        assert set(crew.founder.made) <= listed
+        for thread in set(crew.founder.made) | set(crew.earlier) - set(found):
+            assert await client.notes(thread) == crew.earlier.get(thread, {})
+    crew.earlier.update(found)
+    for actor, address in crew.actors:
+        async with Door(address) as door:
+            await actor.check(door)
 
 
-async def test_killed_twenty_times_under_sixteen_writers(start_daemon):
-    seed = secrets.randbits(32)
+async def start_and_check(daemon, crew, armed):
+    """Start the daemon, check what it kept, and make a database; gives its thread."""
+    daemon.variables = {VARIABLE: armed}
+    daemon.start()
+    await check_answers(daemon, crew)
+    async with Client(daemon.threads_api) as client:
+        return await client.new_db()
+
+
+async def one_round(daemon, crew, number):
+    """Start the daemon, perhaps with a failpoint armed, check what it kept, and write until it dies."""
+    dice = crew.dice
+    armed = ""
+    if dice.random() < 0.7:
+        armed = f"{dice.choice(list(Failpoint))}=kill@{dice.randrange(1, MOST_HITS)}"
+    try:
+        new = await start_and_check(daemon, crew, armed)
+    except (DaemonError, grpc.aio.AioRpcError):
+        # It died at its failpoint already, on its way up or while it was asked.
+        daemon.process.wait(10)
+        assert armed
+        assert daemon.process.returncode == -signal.SIGKILL, daemon.said()
+        new = await start_and_check(daemon, crew, "")
+    crew.recruits = [Writer(None, new, f"{number}-{name}", dice) for name in range(WRITERS // 2)]
+    before = crew.calls
+    died = await load(daemon, crew)
+    assert daemon.process.returncode == -signal.SIGKILL, daemon.said()
+    print(
+        f"round {number}: {crew.calls - before} calls answered; {armed or 'no failpoint'}{', which it met' if died else ''}"
+    )  # noqa: T201
+    faults = verify(daemon.repo).faults
+    assert not faults, faults
+    await check_repository(daemon.repo, {writer.thread for writer in crew.writers})
+
+
+async def test_killed_again_and_again_under_twenty_writers(start_daemon):
+    seed = int(os.environ.get("TORTURE_SEED", "0")) or secrets.randbits(32)
     print("seed", seed)  # noqa: T201 - shown when the test fails
     dice = random.Random(seed)
-    daemon = start_daemon()
-    async with Client(daemon.threads_api) as client:
-        old = await client.new_db()
-    veterans = [Writer(client, old, f"old-{number}", dice) for number in range(WRITERS // 2)]
-    founder = Founder(client)
-    earlier = {}
-    for number in range(ROUNDS):
+    for first in range(0, ROUNDS, ROUNDS_OF_A_DAEMON):
+        daemon = start_daemon()
+        key = json.loads(daemon.run("keys", "create", "--type", "user", "--insecure", "--json"))["key"]
         async with Client(daemon.threads_api) as client:
-            new = await client.new_db()
-        recruits = [Writer(client, new, f"{number}-{name}", dice) for name in range(WRITERS // 2)]
-        writers = veterans + recruits
-        before = sum(writer.calls for writer in writers)
-        await load(daemon, dice, writers, founder)
-        answered = sum(writer.calls for writer in writers) - before
-        print(f"round {number}: {answered} calls answered, {len(founder.made)} databases")  # noqa: T201
-        await check_repository(daemon.repo, {old, new})
-        daemon.start()
-        await check_answers(daemon, writers, founder, earlier)
-    assert sum(writer.calls for writer in veterans) > ROUNDS
-    daemon.stop()
-    await check_repository(daemon.repo)
+            old = await client.new_db()
+        veterans = [Writer(client, old, f"old-{number}", dice) for number in range(WRITERS // 2)]
+        doors = daemon.threads_api, daemon.hub_api
+        actors = [(Transactor(dice), doors[0]), (Shaper(dice), doors[0]), (Pusher(dice), doors[0])]
+        crew = Crew(dice, veterans, Founder(client), [*actors, (Mailer(key), doors[1])])
+        daemon.kill()
+        for number in range(first, min(first + ROUNDS_OF_A_DAEMON, ROUNDS)):
+            await one_round(daemon, crew, number)
+        assert crew.calls > ROUNDS_OF_A_DAEMON
+        await start_and_check(daemon, crew, "")
+        daemon.stop()
+        assert not verify(daemon.repo).faults
+        shutil.rmtree(daemon.folder)
