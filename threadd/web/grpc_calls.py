@@ -5,6 +5,7 @@ cancels its call; it is never taken for one that was ended, which would commit h
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -28,6 +29,7 @@ _NOT_GRPC: Final = literal(b":status", b"415")
 _QUEUED_MESSAGES = 16
 _QUEUED_BYTES = 1 << 20
 _REQUESTS_KEPT = 64
+_REST_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +258,7 @@ class GrpcConnection(asyncio.Protocol):
         else:
             if failure.code is StatusCode.ABORTED:
                 stream.waiting.clear()
+            await owner.pass_over_the_rest()
             self._fail(stream, failure, begun=replies.begun)
         self._flush_soon()
 
@@ -376,6 +379,7 @@ class _Streaming:
     _queued_bytes: int = 0
     _owed: int = 0
     _ended: bool = False
+    _over: bool = False
     _error: ThreaddError | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -389,8 +393,9 @@ class _Streaming:
         except ThreaddError as error:
             self._end(error)
             return
-        self._queue += bodies
-        self._queued_bytes += sum(map(len, bodies))
+        if not self._over:
+            self._queue += bodies
+            self._queued_bytes += sum(map(len, bodies))
         self._owed += len(data)
         self._pay()
         if bodies:
@@ -408,6 +413,18 @@ class _Streaming:
         if not self._ended:
             self._ended, self._error = True, error
             self._news.set()
+
+    async def pass_over_the_rest(self) -> None:
+        """Let a client that is about to end its half do so: some report a write that failed instead of the refusal."""
+        self._over = True
+        self._queue.clear()
+        self._queued_bytes = 0
+        self._pay()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REST_SECONDS):
+                while not self._ended:
+                    self._news.clear()
+                    await self._news.wait()
 
     def _pay(self) -> None:
         """Let the client send on, unless much waits already."""
