@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
+	"io"
 	"sort"
 	"strings"
 
 	"github.com/ipfs/go-cid"
 	"github.com/ipfs/interface-go-ipfs-core/path"
+	"github.com/textileio/dcrypto"
 	"github.com/textileio/textile/v2/api/bucketsd/client"
 	"github.com/textileio/textile/v2/util"
 )
@@ -167,6 +170,9 @@ func (p *program) files(kind string, private bool) {
 			return err
 		})
 	}
+	if private {
+		p.Check("what is kept of a private bucket opens with its own keys", func() error { return p.sealed(key) })
+	}
 	p.Check(kind+": a bucket is removed", func() error {
 		if err := p.buckets.Remove(p.alice, key); err != nil {
 			return err
@@ -221,4 +227,47 @@ func (p *program) many(kind string, private bool) {
 		}
 		return p.lists(key, "", ".textileseed", "d0", "d1", "d2", "d3", "d4", "d5", "d6")
 	})
+}
+
+// sealed opens the root directory and a file of a private bucket with the Hub's own package.
+func (p *program) sealed(key string) error {
+	data := content(500000)
+	if _, _, err := p.buckets.PushPath(p.alice, key, "sealed.bin", bytes.NewReader(data)); err != nil {
+		return err
+	}
+	found, err := p.buckets.ListPath(p.alice, key, "sealed.bin")
+	if err != nil {
+		return err
+	}
+	root, err := p.open(found.Root.Path, found.Root.LinkKey)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{".textileseed", "dir", "sealed.bin"} {
+		if !bytes.Contains(root, []byte(name)) {
+			return fmt.Errorf("the root directory lacks %s", name)
+		}
+	}
+	file, err := p.open("/ipfs/"+found.Item.Cid, found.Root.PathMetadata[""].Key)
+	if err == nil && !bytes.Equal(file, data) {
+		err = fmt.Errorf("the file has other content")
+	}
+	return err
+}
+
+func (p *program) open(node, key string) ([]byte, error) {
+	var kept bytes.Buffer
+	if err := p.buckets.PullIpfsPath(p.alice, path.New(node), &kept); err != nil {
+		return nil, err
+	}
+	secret, err := base64.StdEncoding.DecodeString(key)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := dcrypto.NewDecrypter(&kept, secret)
+	if err != nil {
+		return nil, err
+	}
+	defer opened.Close()
+	return io.ReadAll(opened)
 }
