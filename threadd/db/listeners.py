@@ -129,7 +129,7 @@ class Listener:
 
 def _size(change: Change) -> int:
     """What a change holds in memory, roughly, in bytes."""
-    return sum(len(text) for text in (change.before, change.after, change.patch.json) if text is not None)
+    return len(change.before or b"") + len(change.after or b"") + len(change.patch.json or b"")
 
 
 class Hearer(Protocol):

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from store.errors import StatusCode, ThreaddError
 from threadd.api.dispatcher import Call, Dispatcher
-from threadd.api.statuses import NOT_TAKEN, CallError, InvalidRequestError
+from threadd.api.statuses import NOT_TAKEN, CallError, DeadlineError, InvalidRequestError, call_error
 from threadd.web.frames import FrameDecoder, message_frame
 from threadd.web.http2 import ServerConnection, Stream
 from threadd.web.http2_frames import ConnectionEndedError, ErrorCode, Headers, literal
@@ -235,15 +235,21 @@ class GrpcConnection(asyncio.Protocol):
     async def converse(self, stream: Stream, request: _Request, deadline: float | None, owner: "_Streaming") -> None:
         """Run any other call."""
         replies = Replies(self, stream)
-        call = Call(request.method, request.metadata, replies, deadline)
+        # One time limit for the call costs less than one for each of its messages.
+        call = Call(request.method, request.metadata, replies)
         failure: CallError | None = None
+        limit = asyncio.timeout_at(deadline)
         try:
-            async with aclosing(self._dispatcher.invoke_stream(call, owner.bodies())) as bodies:
+            async with limit, aclosing(self._dispatcher.invoke_stream(call, owner.bodies())) as bodies:
                 async for body in bodies:
                     await replies.send_initial_metadata()
                     await self._send(stream, owner, body)
         except CallError as error:
             failure = error
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            failure = call_error(DeadlineError(), request.method, call.request_id())
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
