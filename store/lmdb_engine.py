@@ -7,6 +7,8 @@ many callers share the price of the disk; while it waits for the disk, the next 
 import asyncio
 import os
 import queue
+import resource
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -33,6 +35,9 @@ _SMALLEST_RESERVED_BYTES = 1 << 30
 MAX_READERS = 1024
 MAX_BATCH = 1024
 """How many transactions share a sync at most; it bounds what a failing disk fails at once."""
+
+_NO_ROOM_BYTES = 32 << 20
+"""With less room than this a failed write is one that did not fit: a batch may well be larger than what is left."""
 
 _GATHER_SECONDS = 0.0003
 """How long a batch waits for more, once the one before had more than one transaction: callers that were answered
@@ -246,12 +251,27 @@ class LmdbEngine:
         """
         if isinstance(error, lmdb.MapFullError | lmdb.DiskError):  # a DiskError is ENOSPC
             return StoreFullError()
+        # A write that was cut short by the end of the disk, or of what a process may write, comes as an I/O error. LMDB
+        # has let go of the transaction then, and the next one writes all its pages itself.
+        if isinstance(error, lmdb.Error) and _room(Path(self._environment.path())) < _NO_ROOM_BYTES:
+            return StoreFullError()
         self._broken = StoreError(f"the disk failed ({error}): restart the daemon once it is sound")
         return self._broken
 
     def _report(self, outcomes: list[tuple[_Job, StoreError | None]]) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_settle, outcomes)
+
+
+def _room(folder: Path) -> int:
+    """How many bytes the files in a folder can still grow by."""
+    try:
+        free = os.statvfs(folder)
+        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        allowed = sys.maxsize if limit == resource.RLIM_INFINITY else limit - (folder / "data.mdb").stat().st_size
+    except OSError:
+        return sys.maxsize
+    return min(free.f_bavail * free.f_frsize, allowed)
 
 
 def _settle(outcomes: Iterable[tuple[_Job, StoreError | None]]) -> None:

@@ -246,9 +246,8 @@ async def one_round(daemon, crew, number):
     before = crew.calls
     died = await load(daemon, crew)
     assert daemon.process.returncode == -signal.SIGKILL, daemon.said()
-    print(
-        f"round {number}: {crew.calls - before} calls answered; {armed or 'no failpoint'}{', which it met' if died else ''}"
-    )  # noqa: T201
+    end = f"died at {armed}" if died else "killed"
+    print(f"round {number}: {crew.calls - before} calls answered; {end}")  # noqa: T201
     faults = verify(daemon.repo).faults
     assert not faults, faults
     await check_repository(daemon.repo, {writer.thread for writer in crew.writers})
