@@ -4,6 +4,7 @@ Each method reads the request, calls one verb of `threadd.buckets` and writes th
 answer as those of a Hub without a Filecoin service.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Final, NoReturn
 
@@ -95,7 +96,8 @@ class BucketsService:
     async def root(self, call: Call, request: pb.RootRequest) -> pb.RootResponse:
         """Tell of a bucket."""
         thread = _thread(call)
-        return pb.RootResponse(root=_root(thread, await self._bucket(call, request.key)))
+        bucket = await self._bucket(call, request.key)
+        return pb.RootResponse(root=await asyncio.to_thread(_root, thread, bucket))
 
     async def links(self, call: Call, request: pb.LinksRequest) -> pb.LinksResponse:
         """Give the addresses of a bucket, or of a path in it."""
@@ -105,12 +107,12 @@ class BucketsService:
     async def list_path(self, call: Call, request: pb.ListPathRequest) -> pb.ListPathResponse:
         """Tell what is at a path."""
         bucket = await self._bucket(call, request.key)
-        item = self._buckets.item(bucket, request.path)
-        return pb.ListPathResponse(item=_item(item), root=_root(_thread(call), bucket))
+        item = await self._buckets.item(bucket, request.path)
+        return await asyncio.to_thread(_path_reply, _thread(call), bucket, item)
 
     async def list_ipfs_path(self, _call: Call, request: pb.ListIpfsPathRequest) -> pb.ListIpfsPathResponse:
         """Tell what is at a path of any node that is here."""
-        return pb.ListIpfsPathResponse(item=_item(self._buckets.ipfs_item(request.path)))
+        return pb.ListIpfsPathResponse(item=_item(await self._buckets.ipfs_item(request.path)))
 
     async def push_path(
         self, call: Call, requests: AsyncIterator[pb.PushPathRequest]
@@ -336,6 +338,11 @@ def _root(thread: ThreadID, bucket: Bucket) -> pb.Root:
         path_metadata=metadata,
         archives=_archives(bucket.archives),
     )
+
+
+def _path_reply(thread: ThreadID, bucket: Bucket, item: Item) -> pb.ListPathResponse:
+    """What `ListPath` answers; for a bucket of many files this takes longer than the event loop can wait."""
+    return pb.ListPathResponse(item=_item(item), root=_root(thread, bucket))
 
 
 def _brief_root(thread: ThreadID, bucket: Bucket, path: str) -> pb.Root:

@@ -52,7 +52,8 @@ from threadd.buckets.names import new_name
 from threadd.buckets.pushes import Push
 from threadd.buckets.resealing import Resealer
 from threadd.buckets.sweeping import Sweeping
-from threadd.buckets.trees import Tree
+from threadd.buckets.trees import Directories, Tree
+from threadd.buckets.unixfs import BlockSource
 from threadd.db.errors import DatabaseNotFoundError
 
 SEED_BYTES: Final = 32
@@ -135,6 +136,7 @@ class Buckets:
         self._randomness = randomness
         self._clock = clock
         self._checked = Checked()
+        self._directories = Directories()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.sweeping = Sweeping(engine, blocks, instances)
         """Removes what no bucket reaches."""
@@ -234,10 +236,10 @@ class Buckets:
         if bucket.paths().find(cleaned) is None:
             raise PathNotFoundError(f"could not resolve path: {cleaned}")
         if cleaned:
-            self._place(bucket).find(cleaned)
+            self._place(bucket, self._blocks.get).find(cleaned)
         return self._addresses(thread, actor, bucket, cleaned)
 
-    def item(self, bucket: Bucket, path: str) -> Item:
+    async def item(self, bucket: Bucket, path: str) -> Item:
         """What is at a path of a bucket, with what is in it.
 
         Raises:
@@ -246,7 +248,7 @@ class Buckets:
             BlockNotFoundError, InvalidNodeError, SealError: It cannot be read.
         """
         cleaned = path_rules.clean(path)
-        item = self._place(bucket).item(cleaned)
+        item = await self._blocks.read(lambda get: self._place(bucket, get).item(cleaned))
         return item if cleaned else replace(item, name=bucket.name)
 
     def file(self, bucket: Bucket, path: str) -> File:
@@ -260,10 +262,10 @@ class Buckets:
         """
         cleaned = path_rules.clean(path)
         key = bucket.paths().file_key(cleaned)
-        found = self._place(bucket).find(cleaned)
+        found = self._place(bucket, self._blocks.get).find(cleaned)
         return File.open(self._blocks.get, _file_cid(found), key, self._checked)
 
-    def ipfs_item(self, path: str) -> Item:
+    async def ipfs_item(self, path: str) -> Item:
         """What is at a path of any node that is here, with what is in it.
 
         Raises:
@@ -271,12 +273,16 @@ class Buckets:
             PathNotFoundError: There is nothing at the path.
             BlockNotFoundError, InvalidNodeError: It cannot be read.
         """
-        place, below = self._ipfs_place(path)
-        return place.item(below)
+
+        def look(get: BlockSource) -> Item:
+            place, below = self._ipfs_place(path, get)
+            return place.item(below)
+
+        return await self._blocks.read(look)
 
     def ipfs_file(self, path: str) -> File:
         """A file of any node that is here; errors are those of `ipfs_item`, and `IsDirectoryError`."""
-        place, below = self._ipfs_place(path)
+        place, below = self._ipfs_place(path, self._blocks.get)
         return File.open(self._blocks.get, _file_cid(place.find(below)), None, self._checked)
 
     @asynccontextmanager
@@ -356,7 +362,7 @@ class Buckets:
         if source == target:
             return
         async with self.pushing(thread, actor, key) as push:
-            place = self._place(push.bucket, push.upload)
+            place = self._place(push.bucket, push.upload.get)
             found = place.find(source)
             final = self._move_target(place, found, source, target)
             if final == source:
@@ -418,7 +424,7 @@ class Buckets:
             await self._instances.verify(thread, actor, push.bucket.changed(push.paths, push.clock()))
             if push.bucket.is_private:
                 try:
-                    self._place(push.bucket, push.upload).find(cleaned)
+                    self._place(push.bucket, push.upload.get).find(cleaned)
                 except PathNotFoundError as error:
                     raise PathNotFoundError(f"remove node failed: {error.text}") from error
             push.remove(cleaned)
@@ -446,7 +452,7 @@ class Buckets:
         cleaned = path_rules.clean_writable(path)
         check_roles(roles)
         async with self.pushing(thread, actor, key) as push:
-            found = self._place(push.bucket, push.upload).find(cleaned)
+            found = self._place(push.bucket, push.upload.get).find(cleaned)
             entry = push.paths.find(cleaned)
             if entry is None:
                 raise PathNotFoundError(f"could not resolve path: {cleaned}")
@@ -477,7 +483,7 @@ class Buckets:
         """
         cleaned = path_rules.clean_writable(path)
         try:
-            self._place(bucket).find(cleaned)
+            self._place(bucket, self._blocks.get).find(cleaned)
         except PathNotFoundError as error:
             raise PathNotFoundError(f"could not resolve path: {cleaned}") from error
         entry = bucket.paths().find(cleaned)
@@ -491,14 +497,13 @@ class Buckets:
     def _key(self) -> bytes:
         return self._randomness(sealing.KEY_BYTES)
 
-    def _place(self, bucket: Bucket, upload: Upload | None = None) -> Place:
-        get = self._blocks.get if upload is None else upload.get
+    def _place(self, bucket: Bucket, get: BlockSource) -> Place:
         root = trees.link_to(get, bucket.root)
-        return Place(get, root, bucket.path, bucket.link_key_bytes, bucket.paths())
+        return Place(get, root, bucket.path, bucket.link_key_bytes, bucket.paths(), self._directories)
 
-    def _ipfs_place(self, path: str) -> tuple[Place, str]:
+    def _ipfs_place(self, path: str, get: BlockSource) -> tuple[Place, str]:
         cid, below = path_rules.parse_ipfs(path)
-        return Place(self._blocks.get, trees.link_to(self._blocks.get, cid), path_of(cid)), below
+        return Place(get, trees.link_to(get, cid), path_of(cid), directories=self._directories), below
 
     def _resealer(self, push: Push) -> Resealer | None:
         link_key = push.bucket.link_key_bytes

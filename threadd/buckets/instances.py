@@ -2,7 +2,8 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from net.keys import PublicKey
 from net.thread_id import ThreadID
@@ -39,6 +40,18 @@ class Actor:
         return self.identity.text if self.named else ""
 
 
+_REMEMBERED: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A bucket as somebody sees it: the same for as long as the instance and the filter are."""
+
+    stored: bytes
+    read_filter: str
+    bucket: Bucket
+
+
 @dataclass(frozen=True, slots=True)
 class Instances:
     """The instances.
@@ -48,6 +61,7 @@ class Instances:
     """
 
     databases: Manager
+    _seen: dict[tuple[ThreadID, str, PublicKey], "_Seen"] = field(default_factory=dict)
 
     async def list_buckets(self, thread: ThreadID, actor: Actor) -> list[Bucket]:
         """The buckets of a thread, as the actor may see them.
@@ -70,10 +84,22 @@ class Instances:
             DatabaseNotFoundError, ThreadNotFoundError: There is no such database.
         """
         database = self.databases.get(thread)
+        seen_as = (thread, key, actor.identity)
         try:
-            return parse_bucket(await database.find_by_id(access.COLLECTION, key, actor.identity))
+            config = database.collection(access.COLLECTION)
+            stored = database.stored_instance(access.COLLECTION, key)
+            seen = self._seen.get(seen_as)
+            if seen is not None and (seen.stored, seen.read_filter) == (stored, config.read_filter):
+                return seen.bucket
+            bucket = parse_bucket(await database.find_by_id(access.COLLECTION, key, actor.identity))
+            unchanged = stored is not None and database.stored_instance(access.COLLECTION, key) == stored
         except (CollectionNotFoundError, InstanceNotFoundError) as error:
             raise BucketNotFoundError.of(key) from error
+        if unchanged and stored is not None:
+            if len(self._seen) >= _REMEMBERED:
+                self._seen.pop(next(iter(self._seen)), None)
+            self._seen[seen_as] = _Seen(stored, config.read_filter, bucket)
+        return bucket
 
     async def create(self, thread: ThreadID, actor: Actor, bucket: Bucket) -> None:
         """Add a bucket; the collection is made with the first.

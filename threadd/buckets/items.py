@@ -1,14 +1,14 @@
 """What is at a path, as clients are told (hub-protocol.md, section 5, "Layout of the DAG", "Private buckets")."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from net import cid as cids
 from threadd.buckets import dag, trees
 from threadd.buckets.dag import Link, Node
 from threadd.buckets.errors import PathNotFoundError
 from threadd.buckets.model import Metadata, Paths, encoded, split
-from threadd.buckets.trees import Found
+from threadd.buckets.trees import Directories, Found
 from threadd.buckets.unixfs import BlockSource
 
 
@@ -47,6 +47,7 @@ class Place:
         base: `/ipfs/<root>`.
         link_key: The link key of a private bucket, or None.
         paths: What the bucket says of paths; None outside of a bucket.
+        directories: Opens directories.
     """
 
     get: BlockSource
@@ -54,6 +55,7 @@ class Place:
     base: str
     link_key: bytes | None = None
     paths: Paths | None = None
+    directories: Directories = field(default_factory=Directories)
 
     def find(self, path: str) -> Found:
         """What is at a path.
@@ -63,7 +65,7 @@ class Place:
             BlockNotFoundError, InvalidNodeError, SealError: It cannot be read.
         """
         names = encoded(split(path))
-        found, depth = trees.find(self.get, self.root, names, self.link_key)
+        found, depth = trees.find(self.get, self.root, names, self.link_key, self.directories.open)
         if depth == len(names):
             return found
         if self.link_key is not None:

@@ -5,15 +5,19 @@ UnixFS file node without links (hub-protocol.md, section 5, "Private buckets"). 
 what is made on the way in a public bucket is of version 0, and what was there keeps its version.
 """
 
+import threading
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from net.crypto import Randomness
 from threadd.buckets import dag, sealing, unixfs
 from threadd.buckets.dag import Block, Link, Node
 from threadd.buckets.errors import InvalidNodeError, LinkNotFoundError, NotDirectoryError, SealError
 from threadd.buckets.unixfs import BlockSource, Kind, load, load_node
+
+_REMEMBERED: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,37 @@ def find_link(node: Node, name: bytes) -> Link | None:
     return next((link for link in node.links if link.name == name), None)
 
 
-def find(get: BlockSource, root: Link, names: Sequence[bytes], link_key: bytes | None) -> tuple[Found, int]:
+@dataclass(slots=True)
+class Directories:
+    """Opens directories, and remembers the last ones: reading one file after the other opens the same ones again.
+
+    It may be used by several threads at once.
+    """
+
+    _known: dict[tuple[bytes, bytes | None], Node] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def open(self, get: BlockSource, cid: bytes, link_key: bytes | None) -> Node | None:
+        """See `open_directory`."""
+        known = self._known.get((cid, link_key))
+        if known is not None:
+            return known
+        node = open_directory(get, cid, link_key)
+        if node is not None:
+            with self._lock:
+                if len(self._known) >= _REMEMBERED:
+                    del self._known[next(iter(self._known))]
+                self._known[cid, link_key] = node
+        return node
+
+
+def find(
+    get: BlockSource,
+    root: Link,
+    names: Sequence[bytes],
+    link_key: bytes | None,
+    opened: Callable[[BlockSource, bytes, bytes | None], Node | None] = open_directory,
+) -> tuple[Found, int]:
     """Follow a path as far as it goes.
 
     Args:
@@ -76,6 +110,7 @@ def find(get: BlockSource, root: Link, names: Sequence[bytes], link_key: bytes |
         root: A link to where it begins.
         names: Its parts.
         link_key: The link key of a private bucket, or None.
+        opened: Opens directories.
 
     Returns:
         What was reached last, and how many of the parts led there.
@@ -83,12 +118,12 @@ def find(get: BlockSource, root: Link, names: Sequence[bytes], link_key: bytes |
     Raises:
         BlockNotFoundError, InvalidNodeError, SealError: As `open_directory`.
     """
-    found = Found(root, open_directory(get, root.cid, link_key))
+    found = Found(root, opened(get, root.cid, link_key))
     for depth, name in enumerate(names):
         link = None if found.node is None else find_link(found.node, name)
         if link is None:
             return found, depth
-        found = Found(link, open_directory(get, link.cid, link_key))
+        found = Found(link, opened(get, link.cid, link_key))
     return found, len(names)
 
 

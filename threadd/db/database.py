@@ -357,6 +357,15 @@ class Database:
             read_filter = None if reader is None else self._judge(reader).filter_of(found)
             yield Source(snapshot, self._thread.number, found), read_filter
 
+    def stored_instance(self, collection: str, instance_id: str) -> bytes | None:
+        """JSON text of an instance as it is kept, past the read filter, or None; for the daemon's own ends.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+        """
+        number = self._collection(collection).number
+        return document_rows.get_document(self._services.engine, self._thread.number, number, instance_id)
+
     def stored(self, collection: str) -> Iterator[bytes]:
         """JSON texts of all instances as they are kept, past the read filter: for the daemon's own ends.
 

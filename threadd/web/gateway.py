@@ -5,7 +5,7 @@ each request. Documents are shown on this machine only, to whoever has a token, 
 """
 
 import ipaddress
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -79,7 +79,7 @@ class _Place:
         caching: What caches may do with its files.
     """
 
-    item: Callable[[str], Item]
+    item: Callable[[str], Awaitable[Item]]
     file: Callable[[str], File]
     base: tuple[str, ...]
     title: str
@@ -200,7 +200,7 @@ class Gateway:
             return _not_found()
         bucket, actor = await self._opened(request, thread, key)
         place = self._place(bucket, actor, ())
-        item = place.item(path)
+        item = await place.item(path)
         if item.is_directory and not _has_index(item):
             text = "an index.html file was not found in this bucket"
             return _open(HTMLResponse(pages.message("404 Not found", text), 404))
@@ -305,14 +305,14 @@ class Gateway:
 
 async def _show(request: Request, place: _Place, path: str) -> Response:
     """A file, a directory's page, or its listing."""
-    item = place.item(path)
+    item = await place.item(path)
     if not item.is_directory:
         return await _send(request, place.file(path), item, place.caching)
     if _has_index(item):
         if not request.url.path.endswith("/"):
             return RedirectResponse(place.address(path, is_directory=True), 302)
         path = f"{path}/{INDEX}" if path else INDEX
-        return await _send(request, place.file(path), place.item(path), place.caching)
+        return await _send(request, place.file(path), await place.item(path), place.caching)
     rows = [
         Row(
             inner.name,
@@ -362,7 +362,7 @@ def _is_local(request: Request) -> bool:
     headers: Mapping[str, Any] = request.headers
     if request.client is None or not _is_loopback(request.client.host):
         return False
-    if "x-forwarded-for" in headers or "forwarded" in headers:
+    if any(name in headers for name in ("x-forwarded-for", "forwarded", "origin")):
         return False
     host = request.url.hostname or ""
     return (host == "localhost" or _is_loopback(host)) and headers.get("sec-fetch-mode", "navigate") == "navigate"
