@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from store import tables
+from store import migrations, tables
 from store.engine import Engine, Transaction
 from store.errors import FormatError, RepositoryLockedError, StoreError
 from store.lmdb_engine import RESERVED_BYTES, LmdbEngine
@@ -144,6 +144,7 @@ def _check_format(engine: LmdbEngine, folder: Path) -> None:
         engine.write_now(transaction)
     else:
         check_readable(kept, folder)
+        migrations.migrate(engine, int(kept), FORMAT)
 
 
 def check_readable(kept: bytes, folder: Path) -> None:
