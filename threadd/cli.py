@@ -17,6 +17,8 @@ import uvloop
 
 from store.errors import RepositoryLockedError, ThreaddError
 from threadd import config, limits, logs
+from threadd.browse_commands import add_commands as add_browse_commands
+from threadd.bucket_commands import add_commands as add_bucket_commands
 from threadd.control import ControlClient, NoDaemonError
 from threadd.upkeep_commands import add_commands as add_upkeep_commands
 from threadd.verbs import (
@@ -455,6 +457,8 @@ def _when(nanoseconds: int) -> str:
 
 
 add_upkeep_commands(cli, _call, _repo_option, _json_option)
+add_bucket_commands(cli, _call, _show_table, _repo_option, _json_option)
+add_browse_commands(cli, _call, _show_table, _repo_option, _json_option)
 
 
 def main() -> None:

@@ -280,6 +280,13 @@ SETTINGS: tuple[Setting, ...] = (
         "",
     ),
     Setting(
+        "operator_token",
+        _OFF,
+        _parse_secret,
+        "What programs on other machines show to read metrics and the console (Authorization: Bearer SECRET).",
+        "SECRET|off",
+    ),
+    Setting(
         "host_addr", "/ip4/0.0.0.0/tcp/4006", _parse_host_addr, "Where peers reach this daemon, or off.", "MULTIADDR"
     ),
     Setting(
@@ -342,6 +349,7 @@ class Settings:
     gateway: Endpoint | None
     gateway_domain: str
     gateway_documents: bool
+    operator_token: str = dataclasses.field(repr=False)
     host_addr: Multiaddr | None
     announce: tuple[Multiaddr, ...]
     threads_open: bool

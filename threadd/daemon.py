@@ -31,6 +31,8 @@ from threadd.web.door import WebDoor
 from threadd.web.gateway import Gateway, GatewayOptions
 from threadd.web.gateway_door import GatewayDoor
 from threadd.web.grpc_door import GrpcDoor
+from threadd.web.measuring import Measures
+from threadd.web.operator_pages import Front, OperatorPages
 
 # How long calls in flight may take to end, in seconds; the whole drain stays below ten.
 _GRACE = 5.0
@@ -73,6 +75,7 @@ async def run(settings: Settings, output: TextIO | None = None) -> None:
         rooms = await stack.enter_async_context(opening)
         peers = await stack.enter_async_context(open_host(rooms, settings))
         doors = _Doors(settings, rooms, peers)
+        stack.push_async_callback(doors.measures.close)
         stack.push_async_callback(doors.close)
         await doors.open()
         control = ControlServer(settings.repo, rooms.operator.handle_json)
@@ -106,6 +109,13 @@ class _Doors:
         self._settings = settings
         self._rooms = rooms
         self._peers = peers
+        self.measures = Measures(
+            rooms.engine, rooms.databases, settings.repo, rooms.operator.peer_lags, lambda: self._health.ready
+        )
+        self.pages = OperatorPages(
+            rooms, self.measures, settings.operator_token, is_secure=settings.tls_cert is not None
+        )
+        rooms.operator.live = self.pages
         self.listening: dict[str, Endpoint] = {}
         """Where each open door listens, by the name of its setting."""
 
@@ -130,7 +140,10 @@ class _Doors:
             revoked=self._rooms.hub.revocations.until,
         )
         settings = self._settings
-        hub, threads = hub_dispatcher(services, self._rooms.hub), threads_dispatcher(services)
+        calls = self.measures.calls
+        hub = hub_dispatcher(services, self._rooms.hub, observer=calls["hub"])
+        threads = threads_dispatcher(services, observer=calls["threads"])
+        self.measures.start()
         tls = Tls.load(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
         await self._open_grpc("hub_api", settings.hub_api, hub, tls)
         await self._open_grpc("threads_api", settings.threads_api, threads, tls)
@@ -138,6 +151,8 @@ class _Doors:
         await self._open_web("threads_web", settings.threads_web, threads, tls)
         if settings.gateway is not None:
             await self._open_one("gateway", settings.gateway, self._gateway(settings.gateway, tls))
+            scheme = "https" if tls else "http"
+            self.pages.url = f"{scheme}://{_reachable(self.listening['gateway'])}"
         self._health.set_ready(ready=True)
 
     def _gateway(self, endpoint: Endpoint, tls: Tls | None) -> GatewayDoor:
@@ -145,9 +160,15 @@ class _Doors:
         rooms = self._rooms
         host = rooms.host_key.public
         gateway = Gateway(
-            rooms.buckets, rooms.databases, rooms.hub, host, lambda token: tokens.verify(token, host), options
+            rooms.buckets,
+            rooms.databases,
+            rooms.hub,
+            host,
+            lambda token: tokens.verify(token, host, rooms.hub.revocations.until),
+            options,
         )
-        return GatewayDoor(gateway, endpoint.host, endpoint.port, tls)
+        front = Front(self.pages, gateway, self._settings.gateway_domain)
+        return GatewayDoor(front, endpoint.host, endpoint.port, tls)
 
     async def _open_grpc(self, name: str, endpoint: Endpoint | None, dispatcher: Dispatcher, tls: Tls | None) -> None:
         if endpoint is not None:
@@ -168,6 +189,11 @@ class _Doors:
         self._rooms.databases.end_listeners()
         self._rooms.network.end_subscriptions()
         await asyncio.gather(*(door.close(_GRACE) for door in self._doors))
+
+
+def _reachable(endpoint: Endpoint) -> Endpoint:
+    """Where this machine finds a door that listens on every interface."""
+    return Endpoint("127.0.0.1", endpoint.port) if endpoint.host in ("0.0.0.0", "::") else endpoint
 
 
 async def _announcement(
@@ -202,6 +228,9 @@ async def _announcement(
         snippet = _SNIPPET.format(key=key.key, secret=key.secret, address=hub, transport=transport)
         lines += ["  " + line for line in snippet.split("\n") if line]
         lines += [""]
+    # The link is a secret: whoever reads the log must not find it there.
+    if with_key and (link := doors.pages.link()):
+        lines += ["The console, opened once by this link (threadd console makes another):", f"  {link}", ""]
     open_doors = " ".join(f"{name.replace('_', '-')}={place}" for name, place in doors.listening.items())
     open_doors += f" peers={peers}" if peers else ""
     lines.append(f"ready {open_doors} peer-id={rooms.host_key.public.peer_id_text}")

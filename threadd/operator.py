@@ -15,6 +15,8 @@ from store.accounts import ApiKeyRow
 from store.errors import StatusCode, ThreaddError
 from threadd.browsing import Browser
 from threadd.browsing_verbs import BrowseRequest, ConsoleLink, Link, LiveRequest, ShowStatus, StatusSummary
+from threadd.bucket_files import BucketFiles
+from threadd.bucket_verbs import BucketRequest
 from threadd.db.manager import Manager
 from threadd.hub.api_keys import KeyKind
 from threadd.hub.errors import InvitationNotFoundError, UnknownApiKeyError
@@ -96,13 +98,21 @@ class Operator:
         peering: What goes on with other hosts.
         upkeep: Keeps the repository safe.
         browser: Looks at what is kept.
+        bucket_files: Moves buckets as files.
 
     Attributes:
         live: What a daemon that runs knows; None where none does.
     """
 
     def __init__(
-        self, hub: Hub, databases: Manager, takeover: Takeover, peering: Peering, upkeep: Upkeep, browser: Browser
+        self,
+        hub: Hub,
+        databases: Manager,
+        takeover: Takeover,
+        peering: Peering,
+        upkeep: Upkeep,
+        browser: Browser,
+        bucket_files: BucketFiles,
     ) -> None:
         self._hub = hub
         self._accounts = hub.accounts
@@ -113,6 +123,7 @@ class Operator:
         self._peering = peering
         self._upkeep = upkeep
         self._browser = browser
+        self._bucket_files = bucket_files
         self.live: Live | None = None
 
     async def handle_json(self, request: bytes) -> bytes:
@@ -136,7 +147,7 @@ class Operator:
             ThreaddError: It was refused.
         """
         result: Result
-        if isinstance(request, BrowseRequest | LiveRequest):
+        if isinstance(request, BrowseRequest | LiveRequest | BucketRequest):
             return await self._look(request)
         match request:
             case CreateKey():
@@ -159,7 +170,9 @@ class Operator:
                 result = await self._handle_peers(request)
         return result
 
-    async def _look(self, request: BrowseRequest | LiveRequest) -> Result:
+    async def _look(self, request: BrowseRequest | LiveRequest | BucketRequest) -> Result:
+        if isinstance(request, BucketRequest):
+            return await self._bucket_files.handle(request)
         if isinstance(request, BrowseRequest):
             return await self._browser.handle(request)
         if self.live is None:
@@ -258,6 +271,20 @@ class Operator:
             for state in self._peering.sync.states()
             if state.threads
         ]
+
+    def peer_lags(self) -> dict[str, int]:
+        """How many records of here each host that serves threads here is not known to have, by its peer ID."""
+        sync = self._peering.sync
+        lags = {}
+        for state in sync.states():
+            if state.threads:
+                behind = [
+                    sync.lag(state.peer, database.thread_id)
+                    for database in self._databases.list_dbs()
+                    if state.peer in sync.hosts(database.thread_id)
+                ]
+                lags[multibase.encode_base58(state.peer)] = sum(lag or 0 for lag in behind)
+        return lags
 
     def thread_status(self, thread_text: str) -> list[ThreadPeer]:
         """Tell how far each host of a thread is; see `ThreadStatus`."""

@@ -1,0 +1,86 @@
+"""A daemon with something in it, and a browser's way into its console."""
+
+import http.client
+import json
+from contextlib import closing
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from daemons import free_ports, prepare_threadd
+
+from threadd.client import Client
+
+SCHEMA = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "type": "object",
+    "properties": {
+        "_id": {"type": "string"},
+        "name": {"type": "string", "minLength": 1, "description": "What people call them"},
+        "born": {"type": "number", "minimum": 0},
+        "alive": {"type": "boolean"},
+        "address": {"type": "object"},
+    },
+    "required": ["name"],
+}
+
+
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory):
+    """A daemon with its gateway open, for all tests of the console."""
+    [port] = free_ports(1)
+    flags = ("--gateway", f"127.0.0.1:{port}", "--operator-token", "for-prometheus", "--host-addr", "off")
+    daemon = prepare_threadd(tmp_path_factory.mktemp("console"), *flags)
+    daemon.gateway = f"127.0.0.1:{port}"
+    daemon.start()
+    yield daemon
+    daemon.kill()
+
+
+@pytest.fixture
+async def db(furnished):
+    """The ID of a database with people in it."""
+    async with Client(furnished.threads_api) as client:
+        made = await client.new_db(name="library")
+        people = await made.new_collection("people", schema=SCHEMA, indexes=["born"])
+        await people.create([{"_id": f"p{n:03}", "name": f"Person {n}", "born": 1900 + n} for n in range(120)])
+        await people.save([{"_id": "p000", "name": "Ada <script>", "born": 1815}])
+        yield made.id
+        await made.delete()
+
+
+class Browser:
+    """Keeps a cookie, as a browser does."""
+
+    def __init__(self, address):
+        self.address = address
+        self.cookie = ""
+
+    def ask(self, path, form=None, headers=()):
+        """The status, the headers and the text of an answer."""
+        sent = dict(headers) | ({"cookie": self.cookie} if self.cookie else {})
+        body = None
+        if form is not None:
+            sent = {"content-type": "application/x-www-form-urlencoded", "origin": f"http://{self.address}"} | sent
+            body = urlencode(form)
+        with closing(http.client.HTTPConnection(self.address, timeout=20)) as connection:
+            connection.request("GET" if form is None else "POST", path, body, sent)
+            answer = connection.getresponse()
+            if set_cookie := answer.getheader("set-cookie"):
+                self.cookie = set_cookie.partition(";")[0]
+            return answer.status, answer.headers, answer.read().decode()
+
+
+@pytest.fixture
+def browser(furnished):
+    """One that was let in."""
+    made = Browser(furnished.gateway)
+    link = json.loads(furnished.run("console", "--json"))["url"]
+    status, headers, _ = made.ask(urlsplit(link).path)
+    assert (status, headers["location"]) == (303, "/_/")
+    return made
+
+
+@pytest.fixture
+def stranger(furnished):
+    """One that was not."""
+    return Browser(furnished.gateway)

@@ -1,0 +1,163 @@
+"""Health, metrics and the console of a real daemon, over HTTP."""
+
+import json
+from urllib.parse import quote, urlsplit
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+
+def test_health_is_told_to_anybody(stranger):
+    for path, text in (("/healthz", "ok\n"), ("/readyz", "ready\n")):
+        status, _, body = stranger.ask(path, headers={"host": "elsewhere.example"})
+        assert (status, body) == (200, text)
+
+
+def test_metrics_are_for_this_machine_and_for_the_token(stranger, db):
+    status, headers, text = stranger.ask("/metrics")
+    assert status == 200
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+    found = {family.name: family for family in text_string_to_metric_families(text)}
+    calls = {
+        (sample.labels["door"], sample.labels["method"], sample.labels["code"]): sample.value
+        for sample in found["threadd_calls"].samples
+    }
+    assert calls["threads", "/threads.pb.API/Create", "OK"] >= 1
+    [durations] = [
+        sample.value
+        for sample in found["threadd_call_duration_seconds"].samples
+        if sample.name.endswith("_count") and sample.labels["method"] == "/threads.pb.API/Create"
+    ]
+    assert durations >= 1
+    assert found["threadd_databases"].samples[0].value == 1
+    assert found["threadd_commit_batches"].samples[0].value > 1
+    assert found["threadd_ready"].samples[0].value == 1
+    assert {sample.labels["part"] for sample in found["threadd_disk_bytes"].samples} >= {"store"}
+    assert found["threadd_event_loop_delay_seconds"].samples[-1].value >= 0
+    elsewhere = {"host": "elsewhere.example"}
+    assert stranger.ask("/metrics", headers=elsewhere)[0] == 401
+    assert stranger.ask("/metrics", headers=elsewhere | {"authorization": "Bearer wrong"})[0] == 401
+    assert stranger.ask("/metrics", headers=elsewhere | {"authorization": "Bearer for-prometheus"})[0] == 200
+
+
+def test_a_link_opens_the_console_once(furnished, stranger, browser):
+    link = json.loads(furnished.run("console", "--json"))["url"]
+    assert stranger.ask("/_/")[0] == 401
+    assert stranger.ask(urlsplit(link).path)[0] == 303
+    assert stranger.ask("/_/")[0] == 200
+    stranger.cookie = ""
+    assert stranger.ask(urlsplit(link).path)[0] == 401
+    assert stranger.ask("/_/")[0] == 401
+    assert urlsplit(link).path.rpartition("/")[2] not in furnished.said()
+    assert browser.ask("/_/leave", {})[0] == 303
+    assert browser.ask("/_/")[0] == 401
+
+
+def test_every_page_is_there_and_bound_to_its_own_scripts(browser, db):
+    places = ["", "buckets", "accounts", "keys", "peers", "status", f"db/{db}", f"db/{db}/live", f"db/{db}/log"]
+    places += [f"db/{db}/collection/people", f"db/{db}/collection/people/edit?id=p000"]
+    for place in places:
+        status, headers, text = browser.ask(f"/_/{place}")
+        assert status == 200, text
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers["cache-control"] == "no-store"
+        assert "<script>" not in text
+    for name in ("console.css", "console.js"):
+        assert browser.ask(f"/_/static/{name}")[0] == 200
+    assert browser.ask("/_/nothing")[0] == 404
+    assert browser.ask("/_/db/bafknothing")[0] == 400
+    assert browser.ask(f"/_/db/{db}/collection/nothing")[0] == 404
+
+
+def test_pages_show_what_is_kept(browser, db):
+    assert "library" in browser.ask("/_/")[2]
+    assert "born" in browser.ask(f"/_/db/{db}")[2]
+    _, _, log = browser.ask(f"/_/db/{db}/log")
+    assert "#2 of log" in log
+    assert "save" in log
+    assert "local" in browser.ask("/_/accounts")[2]
+    status = browser.ask("/_/status")[2]
+    assert "/threads.pb.API/Create" in status
+    assert "a file was" not in status
+
+
+def test_a_query_is_answered_and_explained(browser, db):
+    place = f"/_/db/{db}/collection/people"
+    query = '{"ands":[{"fieldPath":"born","operation":4,"value":{"float":2018}}]}'
+    status, _, text = browser.ask(f"{place}?query={quote(query)}")
+    assert status == 200
+    assert "index on born, sorted afterwards; 2 rows read" in text
+    assert "new Where(&#34;born&#34;).ge(2018)" in text
+    assert "db.Where(&#34;born&#34;).Ge(2018)" in text
+    status, _, text = browser.ask(f"{place}?query=%7B%22ands%22%3A1%7D")
+    assert status == 400
+    assert "is an array" in text
+    status, _, text = browser.ask(f"{place}?query=nonsense")
+    assert status == 400
+
+
+def test_pages_of_documents_follow_each_other(browser, db):
+    place = f"/_/db/{db}/collection/people"
+    seen = 0
+    suffix = ""
+    for _ in range(3):
+        _, _, text = browser.ask(place + suffix)
+        seen += text.count("data-json")
+        if "Next page" not in text:
+            break
+        suffix = text.split('<a class="button" href="?', 1)[1].split('"', 1)[0].replace("&amp;", "&")
+        suffix = "?" + suffix
+    assert seen == 120
+
+
+def test_documents_are_created_changed_and_deleted(browser, db):
+    place = f"/_/db/{db}/collection/people"
+    form = {"id": "new", "field.name": "Grace", "field.born": "1906.50", "field.alive": "false", "rest": '{"rank": 1}'}
+    assert browser.ask(f"{place}/edit", form)[0] == 303
+    _, _, text = browser.ask(f"{place}/edit?id=new")
+    assert 'value="1906.50"' in text
+    assert "rank" in text
+    modified = text.split('name="modified" value="', 1)[1].split('"', 1)[0]
+    changed = form | {"field.name": "Grace Hopper", "modified": modified}
+    assert browser.ask(f"{place}/edit", changed)[0] == 303
+    status, _, text = browser.ask(f"{place}/edit", changed | {"field.name": "Late"})
+    assert status == 400
+    assert "somebody else has changed" in text
+    assert "Grace Hopper" in browser.ask(f"{place}/edit?id=new")[2]
+    assert browser.ask(f"{place}/delete", {"id": "new"})[0] == 303
+    assert browser.ask(f"{place}/edit?id=new")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("form", "errors"),
+    [
+        ({"field.born": "-1"}, {"name": "this is required", "born": "less than the minimum"}),
+        ({"field.name": "x", "field.born": "old"}, {"born": "this is not JSON"}),
+        ({"field.name": "x", "field.address": "[]"}, {"address": "is not of type"}),
+        ({"field.name": "x", "rest": "[1]"}, {"": "write a JSON object"}),
+        ({"field.name": "x", "id": "y" * 401}, {"": "400"}),
+    ],
+)
+def test_what_the_schema_refuses_is_said_at_its_field(browser, db, form, errors):
+    status, _, text = browser.ask(f"/_/db/{db}/collection/people/edit", form)
+    assert status == 400
+    inputs = {"name": 1, "born": 2, "alive": 3, "address": 4}
+    for name, error in errors.items():
+        identifier = f'id="input-{inputs[name]}-error">' if name else 'id="form-error">'
+        said = text.split(identifier, 1)[1].split("</p>", 1)[0]
+        assert error in said
+
+
+def test_what_comes_from_other_pages_changes_nothing(browser, db):
+    place = f"/_/db/{db}/collection/people/delete"
+    for origin in ("http://evil.example", "http://127.0.0.1:1", "null"):
+        assert browser.ask(place, {"id": "p001"}, {"origin": origin})[0] == 403
+    assert browser.ask(f"/_/db/{db}/collection/people/edit?id=p001")[0] == 200
+
+
+def test_keys_are_made_and_invalidated(browser):
+    status, _, text = browser.ask("/_/keys", {"type": "account"})
+    assert status == 200
+    key = text.split("<dt>Key</dt><dd><code>", 1)[1].split("<", 1)[0]
+    assert browser.ask("/_/keys", {"invalidate": key})[0] == 303
+    assert "invalid" in browser.ask("/_/keys")[2]

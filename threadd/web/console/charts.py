@@ -1,0 +1,63 @@
+"""Small charts as SVG: shapes only, their colours come from the style sheet."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Final
+
+from markupsafe import Markup
+
+_WIDTH: Final = 600
+_HEIGHT: Final = 120
+_ROW: Final = 26
+
+
+def lines(title: str, series: Sequence[tuple[str, Sequence[float]]], unit: str) -> Markup:
+    """Values over time, one line a series.
+
+    Args:
+        title: What it shows, for those who cannot see it as well.
+        series: The name and the values of each, the oldest first.
+        unit: Of the values.
+    """
+    top = max((value for _, values in series for value in values), default=0.0) or 1.0
+    shapes = []
+    for number, (name, values) in enumerate(series):
+        if len(values) > 1:
+            step = _WIDTH / (len(values) - 1)
+            points = " ".join(
+                f"{position * step:.1f},{_HEIGHT - value / top * (_HEIGHT - 4):.1f}"
+                for position, value in enumerate(values)
+            )
+            shapes.append(f'<polyline class="series series-{number}" points="{points}"/>')
+        now = values[-1] if values else 0.0
+        shapes.append(
+            f'<text class="legend series-{number}" x="4" y="{14 + 16 * number}">{escape(name)}: {now:.3g} {unit}</text>'
+        )
+    summary = escape(f"{title}; at most {top:.3g} {unit}")
+    return _figure(summary, _HEIGHT, "".join(shapes))
+
+
+def bars(title: str, values: Sequence[tuple[str, float]], unit: str) -> Markup:
+    """Values beside each other.
+
+    Args:
+        title: What it shows.
+        values: The name and the value of each.
+        unit: Of the values.
+    """
+    top = max((value for _, value in values), default=0.0) or 1.0
+    shapes = []
+    for number, (name, value) in enumerate(values):
+        y = number * _ROW
+        width = max(1.0, value / top * _WIDTH)
+        shapes.append(f'<rect class="bar" x="0" y="{y + 2}" width="{width:.1f}" height="{_ROW - 6}"/>')
+        shapes.append(f'<text class="legend" x="6" y="{y + 17}">{escape(name)}: {value:,.0f} {unit}</text>')
+    return _figure(escape(title), max(1, len(values)) * _ROW, "".join(shapes))
+
+
+def _figure(summary: str, height: int, shapes: str) -> Markup:
+    # What goes in is numbers, and names that were escaped.
+    return Markup(  # noqa: S704
+        f'<svg class="chart" role="img" aria-label="{summary}" viewBox="0 0 {_WIDTH} {height}">'
+        f"<title>{summary}</title>{shapes}</svg>"
+    )
