@@ -19,6 +19,7 @@ from store.file_blocks import FileBlocks
 from store.overlay import Overlay
 from threadd import hostkey
 from threadd.browsing import Browser
+from threadd.bucket_files import BucketFiles
 from threadd.buckets.buckets import Buckets, Options
 from threadd.buckets.instances import Instances
 from threadd.db.manager import Manager
@@ -111,7 +112,8 @@ async def open_rooms(
 
         blocks = FileBlocks(opened.blocks)
         await blocks.open()
-        buckets = Buckets(engine, blocks, Instances(databases), bucket_options or Options(), randomness, clock)
+        instances = Instances(databases)
+        buckets = Buckets(engine, blocks, instances, bucket_options or Options(), randomness, clock)
         buckets.sweeping.start()
         stack.push_async_callback(buckets.sweeping.close)
 
@@ -151,5 +153,6 @@ async def open_rooms(
                 peering,
                 Upkeep(opened, threads, databases.sweeper, hub.revocations),
                 browser,
+                BucketFiles(engine, blocks, instances, buckets, hub.accounts),
             ),
         )

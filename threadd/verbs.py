@@ -8,6 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 from threadd.browsing_verbs import BrowseRequest, BrowseResult, Link, LiveRequest, StatusSummary
+from threadd.bucket_verbs import BucketRequest, BucketResult
 
 
 class CreateKey(msgspec.Struct, frozen=True, tag_field="verb", tag="create_key"):
@@ -153,6 +154,7 @@ Request: TypeAlias = (
     | RevokeTokens
     | BrowseRequest
     | LiveRequest
+    | BucketRequest
 )
 
 
@@ -352,6 +354,7 @@ Result: TypeAlias = (
     | list[PeerSummary]
     | list[ThreadPeer]
     | BrowseResult
+    | BucketResult
     | Link
     | StatusSummary
 )

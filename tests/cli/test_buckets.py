@@ -1,0 +1,99 @@
+"""Buckets at the command line: listed, written to CAR files, and made of such, with and without a daemon."""
+
+import json
+import os
+
+import grpc
+import pytest
+from daemons import DaemonError
+
+from net.thread_id import ThreadID
+from proto import bucketsd_pb2 as pb
+from proto import threads_pb2
+from threadd.buckets import car, dag
+from threadd.buckets.car import CarError
+
+pytestmark = pytest.mark.timeout(180)
+
+THREAD = ThreadID(bytes([1, 0x55]) + b"f" * 32)
+METADATA = [("x-textile-thread", THREAD.text)]
+
+
+def call(channel, rpc, request, reply):
+    stub = channel.unary_unary(f"/{rpc}", response_deserializer=reply.FromString)
+    return stub(request.SerializeToString(), metadata=METADATA, timeout=30)
+
+
+def push(channel, key, files):
+    requests = [pb.PushPathsRequest(header=pb.PushPathsRequest.Header(key=key))]
+    for path, data in files.items():
+        requests.append(pb.PushPathsRequest(chunk=pb.PushPathsRequest.Chunk(path=path, data=data)))
+        requests.append(pb.PushPathsRequest(chunk=pb.PushPathsRequest.Chunk(path=path)))
+    stub = channel.stream_stream(
+        "/api.bucketsd.pb.APIService/PushPaths",
+        request_serializer=pb.PushPathsRequest.SerializeToString,
+        response_deserializer=pb.PushPathsResponse.FromString,
+    )
+    return list(stub(iter(requests), metadata=METADATA, timeout=60))[-1].root.path
+
+
+def pull(channel, key, path):
+    stub = channel.unary_stream(
+        "/api.bucketsd.pb.APIService/PullPath", response_deserializer=pb.PullPathResponse.FromString
+    )
+    request = pb.PullPathRequest(key=key, path=path).SerializeToString()
+    return b"".join(reply.chunk for reply in stub(request, metadata=METADATA, timeout=30))
+
+
+def test_a_bucket_moves_as_a_file(start_daemon, tmp_path):
+    daemon = start_daemon()
+    files = {"a.txt": b"hello", "d/big": os.urandom(700_000)}
+    with grpc.insecure_channel(daemon.threads_api) as channel:
+        call(channel, "threads.pb.API/NewDB", threads_pb2.NewDBRequest(dbID=THREAD.bytes), threads_pb2.NewDBReply)
+        made = call(channel, "api.bucketsd.pb.APIService/Create", pb.CreateRequest(name="site"), pb.CreateResponse)
+        key = made.root.key
+        path = push(channel, key, files)
+        (listed,) = json.loads(daemon.run("buckets", "ls", "--json"))
+        assert (listed["key"], listed["name"], listed["thread"], listed["path"]) == (key, "site", THREAD.text, path)
+        assert listed["size"] > 700_000
+        file = tmp_path / "site.car"
+        assert path in daemon.run("buckets", "export", key, str(file))
+        with pytest.raises(DaemonError, match="cannot write"):
+            daemon.run("buckets", "export", key, str(file))
+        copies = [
+            json.loads(daemon.run("buckets", "import", str(file), "--thread", THREAD.text, "--json", *flags))["key"]
+            for flags in ((), ("--private",))
+        ]
+        for copy in copies:
+            for name, data in files.items():
+                if copy is copies[0]:
+                    assert pull(channel, copy, name) == data
+    daemon.stop()
+    assert len(json.loads(daemon.run("buckets", "ls", "--json"))) == 3
+    assert "private" in daemon.run("buckets", "ls")
+    with pytest.raises(DaemonError, match="the bucket is private"):
+        daemon.run("buckets", "export", copies[1], str(tmp_path / "other.car"))
+    broken = tmp_path / "broken.car"
+    broken.write_bytes(file.read_bytes()[:-1])
+    for wrong, why in ((broken, "middle of a part"), (__file__, "CAR file")):
+        with pytest.raises(DaemonError, match=why):
+            daemon.run("buckets", "import", str(wrong), "--thread", THREAD.text)
+    with pytest.raises(DaemonError, match="there is no bucket"):
+        daemon.run("buckets", "export", "nobody", str(tmp_path / "other.car"))
+
+
+def test_damaged_parts_are_refused(tmp_path):
+    block = dag.raw_block(b"block")
+    file = tmp_path / "x.car"
+    for data, wanted in (
+        (car.part(block.cid, b"other"), "damaged"),
+        (b"\xff\xff\xff\xff\xff\xff", "too long"),
+        (b"\xff\xff\xff\x7f", "too long"),
+        (b"\x05abc", "middle"),
+        (b"\x04abcd", "understood"),
+    ):
+        file.write_bytes(car.header(block.cid) + data)
+        with file.open("rb") as source:
+            assert car.read_root(source) == block.cid
+            with pytest.raises(CarError, match=wanted):
+                list(car.read_blocks(source))
