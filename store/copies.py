@@ -98,7 +98,7 @@ def restore(copy: Path, folder: Path) -> Label:
     """
     try:
         label = msgspec.json.decode((copy / _LABEL).read_bytes(), type=Label)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CopyError(f"{copy} holds no backup of threadd: {error}") from error
     if label.format > repository.FORMAT:
         raise FormatError(f"{copy} was made by a later version, {label.version}: restore it with that one")

@@ -33,7 +33,7 @@ class RowCodec(Generic[R]):
         """
         try:
             return self._decode(value)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise FormatError(f"the store holds a value that cannot be read: {error}") from error
 
     def decode_optional(self, value: bytes | None) -> R | None:

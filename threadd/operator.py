@@ -130,7 +130,7 @@ class Operator:
         """Carry out a request that came as JSON; see `handle`."""
         try:
             decoded = _requests.decode(request)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RequestError(f"the daemon does not know this request ({error}); is it of another version?") from error
         return msgspec.json.encode(await self.handle(decoded))
 

@@ -170,7 +170,7 @@ def parse_bucket(text: bytes) -> Bucket:
     try:
         read = _reader.decode(text)
         archives = NO_ARCHIVES if not read.archives else msgspec.convert(read.archives, Archives)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidNodeError(f"the instance of the bucket cannot be read: {error}") from error
     return Bucket(
         id=read.id,

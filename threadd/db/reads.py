@@ -152,7 +152,7 @@ def _cursor(query: Query, text: bytes) -> bytes:
 def _after(cursor: bytes) -> tuple[Order, bytes]:
     try:
         decoded = msgspec.msgpack.decode(cursor, type=_Cursor)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidQueryError(_NO_CURSOR) from error
     if not isinstance(decoded.value, _KINDS.get(decoded.kind, ())):
         raise InvalidQueryError(_NO_CURSOR)

@@ -103,7 +103,7 @@ async def import_database(engine: Engine, numbers: Numbers, sweeper: Sweeper, so
 def _decode(number: int, line: bytes) -> lines.Line:
     try:
         decoded: lines.Line = lines.decode(line)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ImportFileError(f"line {number} cannot be read: {error}") from error
     return decoded
 

@@ -1,5 +1,6 @@
 """The check of a whole repository, and the repair of what can be rebuilt from the rest."""
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,8 +41,8 @@ def check(reader: Reader, blocks: Reader, tally: Tally) -> Iterator[Finding]:
         yield from check_numbers(reader)
         yield from check_left_over(reader)
         yield from check_file_blocks(reader, blocks, tally)
-    except FormatError as error:
-        yield Finding("row", "store", f"{error.text}; the rest was not looked at")
+    except (FormatError, ValueError, struct.error) as error:
+        yield Finding("row", "store", f"a key or a value cannot be read: {error}; the rest was not looked at")
 
 
 def verify(folder: Path) -> Report:
