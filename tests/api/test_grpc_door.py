@@ -68,10 +68,10 @@ async def test_headers_can_go_first_and_a_cancelled_stream_ends(channel, text_me
 async def test_a_stream_that_is_broken_off_has_no_end(channel, text_message, echo):
     body = text_message(text="x").SerializeToString()
     for how in range(300):
-        stream = channel.stream_stream("/tests.echo.API/EchoAll")(timeout=0.5 if how % 50 == 0 else 20)
+        stream = channel.stream_stream("/tests.echo.API/EchoAll")(timeout=0.5 if how % 150 == 0 else 20)
         await stream.write(body)
         assert await stream.read() == body
-        if how % 50 == 0:
+        if how % 150 == 0:
             with pytest.raises(grpc.aio.AioRpcError):
                 await stream.read()
         elif how % 10 == 1:

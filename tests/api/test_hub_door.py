@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from net import tokens
 from net.keys import PrivateKey
 from net.thread_id import ThreadID
-from proto import bucketsd_pb2, threads_pb2, threadsnet_pb2
+from proto import threads_pb2, threadsnet_pb2
 from threadd.hub.api_keys import KeyKind
 
 ALICE = PrivateKey(b"a" * 32)
@@ -196,19 +196,6 @@ async def test_methods_that_nobody_may_call(hub_door, alice, account_key, house,
     for stubs in (hub_door, alice, hub_door.using(house.hub_metadata(account_key))):
         refused = await stubs.of(descriptor).refused(rpc)
         assert refused == (StatusCode.PERMISSION_DENIED, "Method is not accessible")
-
-
-@pytest.mark.parametrize("module", [bucketsd_pb2])
-async def test_what_is_not_built_yet_says_so_by_name_to_whoever_may_call(hub_door, alice, module):
-    (service,) = module.DESCRIPTOR.services_by_name.values()
-    for rpc in service.methods_by_name:
-        code, text = await alice.of(service).refused(rpc)
-        assert (code, text) == (
-            StatusCode.UNIMPLEMENTED,
-            f"method /{service.full_name}/{rpc} is not implemented",
-        )
-        code, text = await hub_door.of(service).refused(rpc)
-        assert code is StatusCode.UNAUTHENTICATED, rpc
 
 
 async def test_health_needs_no_key_on_either_door(channels):

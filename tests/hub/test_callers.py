@@ -65,6 +65,7 @@ def test_which_methods_are_without_checks() -> None:
                 "/api.hubd.pb.APIService/Signin",
                 "/api.hubd.pb.APIService/IsUsernameAvailable",
                 "/grpc.health.v1.Health/Check",
+                "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
             }
         )
         == UNCHECKED

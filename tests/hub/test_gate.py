@@ -67,11 +67,14 @@ async def bob(hub: Any, key: Any) -> Client:
 
 
 def test_which_methods_are_open_across_users() -> None:
-    assert {method.rpartition("/")[2] for method in CROSS_USER if method.startswith("/threads.pb.API/")} == {
-        *("Create", "Verify", "Save", "Delete", "Has", "Find", "FindByID"),
-        *("ReadTransaction", "WriteTransaction", "Listen"),
+    expected = {
+        "/threads.pb.API": "Create Verify Save Delete Has Find FindByID ReadTransaction WriteTransaction Listen",
+        "/api.bucketsd.pb.APIService": (
+            "Root Links ListPath PushPath PullPath SetPath MovePath RemovePath PullPathAccessRoles PushPathAccessRoles"
+        ),
+        "/threadd.v1.API": "Count Explain Page Listen",
     }
-    assert len(CROSS_USER) == 20
+    assert {f"{service}/{name}" for service, names in expected.items() for name in names.split()} == CROSS_USER
     assert {method: is_db for method, is_db in CREATING.items() if not is_db}.keys() == {
         "/threads.net.pb.API/CreateThread",
         "/threads.net.pb.API/AddThread",
