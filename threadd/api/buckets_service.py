@@ -19,7 +19,7 @@ from store.errors import StoreFullError, ThreaddError
 from threadd.api.dispatcher import Call
 from threadd.api.statuses import InvalidRequestError
 from threadd.buckets import paths
-from threadd.buckets.buckets import Buckets, Links
+from threadd.buckets.buckets import Buckets
 from threadd.buckets.errors import (
     ArchivesDisabledError,
     NeverArchivedError,
@@ -29,6 +29,7 @@ from threadd.buckets.errors import (
 from threadd.buckets.files import File
 from threadd.buckets.instances import Actor
 from threadd.buckets.items import Item
+from threadd.buckets.links import Links
 from threadd.buckets.model import Archives, Bucket, Metadata, path_of
 from threadd.buckets.pushes import Push, PushedFile
 

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Final
-from urllib.parse import quote
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -16,16 +14,15 @@ from net.thread_id import ThreadID
 from store import buckets as rows
 from store.buckets import BucketRow
 from store.engine import Engine, Transaction
-from store.file_blocks import FileBlocks, Upload
-from threadd.buckets import dag, sealing, trees
+from store.file_blocks import FileBlocks
 from threadd.buckets import paths as path_rules
-from threadd.buckets.dag import Link
+from threadd.buckets import sealing, trees
+from threadd.buckets.beginnings import Beginnings
 from threadd.buckets.errors import (
     InvalidPathError,
     IsDirectoryError,
     LastBucketsError,
     NonFastForwardError,
-    NotDirectoryError,
     PathNotFoundError,
     SeedPathError,
     SourceIsRootError,
@@ -33,14 +30,14 @@ from threadd.buckets.errors import (
 )
 from threadd.buckets.files import Checked, File
 from threadd.buckets.instances import Actor, Instances
-from threadd.buckets.items import Item, Place
+from threadd.buckets.items import Item, Place, move_target
+from threadd.buckets.links import Links, addresses
 from threadd.buckets.model import (
     NO_ARCHIVES,
     SEED,
     VERSION,
     Bucket,
     Metadata,
-    Paths,
     Role,
     check_roles,
     encoded,
@@ -56,8 +53,6 @@ from threadd.buckets.trees import Directories, Tree
 from threadd.buckets.unixfs import BlockSource
 from threadd.db.errors import DatabaseNotFoundError
 
-SEED_BYTES: Final = 32
-
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -72,21 +67,6 @@ class Options:
     gateway_url: str = ""
     domain: str = ""
     bytes_per_owner: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """Addresses of a bucket or a path in it.
-
-    Args:
-        url: In its thread.
-        www: As a website; empty where there is no domain for those.
-        ipns: By its name.
-    """
-
-    url: str
-    www: str
-    ipns: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +117,7 @@ class Buckets:
         self._clock = clock
         self._checked = Checked()
         self._directories = Directories()
+        self._beginnings = Beginnings(randomness, self._checked)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.sweeping = Sweeping(engine, blocks, instances)
         """Removes what no bucket reaches."""
@@ -210,8 +191,8 @@ class Buckets:
         )
         key, private_key = await asyncio.to_thread(new_name)
         async with self._blocks.uploading() as upload:
-            tree = await self._new_tree(upload, node, link_key, bucket.paths())
-            seed, seed_link = await self._put_seed(upload, tree, file_key)
+            tree = await self._beginnings.tree(upload, node, link_key, bucket.paths())
+            seed, seed_link = await self._beginnings.seed(upload, tree, file_key)
             root = tree.root()
             room = self._room(actor.owner)
             if room is not None and tree.grown > room:
@@ -223,7 +204,13 @@ class Buckets:
             await self._instances.create(thread, actor, bucket)
             size = trees.sum_of(upload.get, root, link_key)
             await self._keep_row(key, BucketRow(thread.bytes, actor.owner, size, private_key))
-        return Created(bucket, self._addresses(thread, actor, bucket, ""), seed, seed_link.cid, size)
+        return Created(
+            bucket,
+            self._addresses(thread, actor, bucket, ""),
+            seed,
+            seed_link.cid,
+            size,
+        )
 
     def links(self, thread: ThreadID, actor: Actor, bucket: Bucket, path: str) -> Links:
         """The addresses of a bucket or of what is at a path in it.
@@ -333,7 +320,7 @@ class Buckets:
         async with self.pushing(thread, actor, key) as push:
             await push.verify([cleaned])
             push.paths.touch(cleaned, push.clock())
-            link = await self._adopt(push.upload, node)
+            link = await self._beginnings.adopt(push.upload, node)
             resealer = self._resealer(push)
             if resealer is not None:
                 link = await resealer.copy(link, None, (cleaned, push.paths.file_key))
@@ -342,7 +329,7 @@ class Buckets:
             else:
                 push.become(Tree(push.upload.get, link, push.bucket.link_key_bytes, self._randomness))
                 file_key = push.paths.file_key("") if push.bucket.is_private else None
-                await self._put_seed(push.upload, push.tree, file_key)
+                await self._beginnings.seed(push.upload, push.tree, file_key)
             await push.save()
             return push.grown
 
@@ -364,7 +351,7 @@ class Buckets:
         async with self.pushing(thread, actor, key) as push:
             place = self._place(push.bucket, push.upload.get)
             found = place.find(source)
-            final = self._move_target(place, found, source, target)
+            final = move_target(place, found, source, target)
             if final == source:
                 return
             old = push.bucket.paths()
@@ -511,62 +498,8 @@ class Buckets:
             return None
         return Resealer(push.upload, link_key, self._randomness, self._checked)
 
-    async def _new_tree(self, upload: Upload, node: bytes | None, link_key: bytes | None, paths: Paths) -> Tree:
-        """The tree of a new bucket, empty or with what a node holds."""
-        if node is None:
-            return Tree.empty(link_key, self._randomness)
-        link = await self._adopt(upload, node)
-        if link_key is not None:
-            resealer = Resealer(upload, link_key, self._randomness, self._checked)
-            link = await resealer.copy(link, None, ("", paths.file_key))
-        return Tree(upload.get, link, link_key, self._randomness)
-
-    async def _put_seed(self, upload: Upload, tree: Tree, file_key: bytes | None) -> tuple[bytes, Link]:
-        seed = self._randomness(SEED_BYTES)
-        block = dag.raw_block(seed if file_key is None else sealing.seal(seed, file_key, self._randomness))
-        await upload.put(block.cid, block.data)
-        tree.put([SEED.encode()], block.link())
-        return seed, block.link()
-
-    async def _adopt(self, upload: Upload, cid: bytes) -> Link:
-        """Take all blocks of a node that is here into an upload, so that no sweep takes them.
-
-        Raises:
-            BlockNotFoundError: One is not here.
-        """
-        for count, (each, data) in enumerate(trees.walk_whole(upload.get, cid)):
-            await upload.put(each, data)
-            if count % 64 == 0:
-                await asyncio.sleep(0)
-        return trees.link_to(upload.get, cid)
-
-    def _move_target(self, place: Place, found: trees.Found, source: str, target: str) -> str:
-        """Where a move ends up."""
-        if target:
-            try:
-                there = place.find(target)
-            except PathNotFoundError:
-                return target
-        else:
-            there = place.find("")
-        if there.is_directory:
-            name = source.rpartition("/")[2]
-            return f"{target}/{name}" if target else name
-        if found.is_directory:
-            raise NotDirectoryError
-        return target
-
     def _addresses(self, thread: ThreadID, actor: Actor, bucket: Bucket, path: str) -> Links:
-        gateway, domain = self._options.gateway_url, self._options.domain
-        end = "/" + quote(path, safe="/") if path else ""
-        if bucket.is_private:
-            end += f"?token={actor.token}"
-        scheme = gateway.partition("://")[0]
-        return Links(
-            url=f"{gateway}/thread/{thread.text}/buckets/{bucket.id}{end}",
-            www=f"{scheme}://{bucket.id}.{domain}{end}" if domain else "",
-            ipns=f"{gateway}/ipns/{bucket.id}{end}",
-        )
+        return addresses(self._options.gateway_url, self._options.domain, thread, actor, bucket, path)
 
     def _room(self, owner: str) -> int | None:
         """How many bytes the buckets of an owner may grow by; None for any number."""

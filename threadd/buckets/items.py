@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from net import cid as cids
 from threadd.buckets import dag, trees
 from threadd.buckets.dag import Link, Node
-from threadd.buckets.errors import PathNotFoundError
+from threadd.buckets.errors import NotDirectoryError, PathNotFoundError
 from threadd.buckets.model import Metadata, Paths, encoded, split
 from threadd.buckets.trees import Directories, Found
 from threadd.buckets.unixfs import BlockSource
@@ -117,3 +117,30 @@ class Place:
 
 def _total(node: Node) -> int:
     return sum(link.size for link in node.links)
+
+
+def move_target(place: Place, found: Found, source: str, target: str) -> str:
+    """Where a move ends up: in the target, where that is a directory.
+
+    Args:
+        place: Where items are looked up.
+        found: What is moved.
+        source: Its path.
+        target: The path that was asked for; empty for the root.
+
+    Raises:
+        NotDirectoryError: A directory would be moved onto a file.
+    """
+    if target:
+        try:
+            there = place.find(target)
+        except PathNotFoundError:
+            return target
+    else:
+        there = place.find("")
+    if there.is_directory:
+        name = source.rpartition("/")[2]
+        return f"{target}/{name}" if target else name
+    if found.is_directory:
+        raise NotDirectoryError
+    return target

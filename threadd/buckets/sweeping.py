@@ -1,6 +1,7 @@
 """Taking back the space of what no bucket reaches, and keeping what is known of buckets true to their instances."""
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,9 @@ REST_SECONDS: Final = 30.0
 """How long a sweep waits after it is asked for, so that many changes share one."""
 
 _REST_FACTOR: Final = 10
+
+_AT_LEAST_SECONDS: Final = 3600.0
+"""How often to sweep unasked: databases are also deleted by those who know nothing of buckets."""
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +68,9 @@ class Sweeping:
     async def _run(self) -> None:
         rest = 0.0
         while True:
-            await self._asked.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_AT_LEAST_SECONDS):
+                    await self._asked.wait()
             await asyncio.sleep(rest)
             self._asked.clear()
             began = time.monotonic()
