@@ -28,6 +28,7 @@ check: .venv/ready
 
 bench: .venv/ready
 	.venv/bin/python bench/run.py
+	.venv/bin/python bench/buckets.py
 
 # The daemon is killed as often as ROUNDS says.
 ROUNDS ?= 2000
