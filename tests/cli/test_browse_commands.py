@@ -23,7 +23,7 @@ def test_documents_are_found_counted_written_and_deleted(kept):
     daemon, db = kept
     assert len(daemon.run("docs", "find", db, "people").splitlines()) == 3
     found = json.loads(daemon.run("docs", "find", db, "people", "--query", '{"limit": 1}', "--json"))
-    assert (found["documents"][0]["_id"], found["rows_read"]) == ("p0", 1)
+    assert (found["documents"][0]["_id"], found["indexes"]) == ("p0", [])
     made = daemon.run("docs", "save", db, "people", '{"name": "new"}').strip()
     assert json.loads(daemon.run("docs", "count", db, "people", "--json")) == {"count": 4}
     assert daemon.run("docs", "rm", db, "people", made, "nothing").strip() == "1"
@@ -70,7 +70,7 @@ def test_changes_are_followed(kept):
         assert [one["action"] for one in told] == ["present"] * 3 + ["ready"]
         daemon.run("docs", "save", db, "people", '{"_id": "p9", "name": "later"}')
         event = json.loads(watching.stdout.readline())
-        assert (event["action"], event["id"], event["document"]["name"]) == ("create", "p9", "later")
+        assert (event["action"], event["id"], event["document"]["name"]) == ("save", "p9", "later")
     finally:
         watching.kill()
         watching.communicate()
