@@ -18,27 +18,28 @@ class Folder:
     """A folder that is a bucket, or becomes one.
 
     Args:
-        program: The `buck` program.
+        program: The `buck` program; or the `hub` program and its word for the same.
         home: The home of whoever runs it.
         path: The folder.
         daemon: What it talks to.
     """
 
     def __init__(self, program, home, path, daemon):
-        self.program = program
+        self.program = [str(word) for word in program]
         self.path = path
-        self.environment = environment() | {"HOME": str(home), "BUCK_API": daemon.threads_api, "TERM": "xterm"}
+        doors = {"BUCK_API": daemon.threads_api, "HUB_API": daemon.hub_api}
+        self.environment = environment() | doors | {"HOME": str(home), "TERM": "xterm"}
 
     def buck(self, *arguments, answers=(), status=0):
         """Run a command in the folder; returns what it said."""
-        command = ["env", "-C", str(self.path), str(self.program), *arguments]
+        command = ["env", "-C", str(self.path), *self.program, *arguments]
         ran = run(command, self.environment, [Answer(*answer) for answer in answers])
         assert ran.status == status, ran.said
         return ran.said
 
     def plain(self, *arguments):
         """What a command writes that is no text for people."""
-        command = [self.program, *arguments]
+        command = [*self.program, *arguments]
         done = subprocess.run(command, cwd=self.path, env=self.environment, capture_output=True, timeout=60, check=True)
         return done.stdout
 
@@ -82,10 +83,10 @@ def folder(buck_program, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
 
-    def made(daemon, name):
+    def made(daemon, name, program=(buck_program,)):
         path = tmp_path / name
         path.mkdir()
-        return Folder(buck_program, home, path, daemon)
+        return Folder(program, home, path, daemon)
 
     return made
 
@@ -148,4 +149,23 @@ def test_a_bucket_from_its_beginning_to_its_end(start_daemon, folder, private):
     assert here.plain("decrypt", "sealed", PASSWORD) == b"new"
     assert "has been deleted" in here.buck("destroy", answers=[("Are you absolutely sure", "y")])
     assert "Instance not found" in there.buck("ls", status=1)
+    daemon.stop()
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_bucket_of_a_developer(start_daemon, folder, hub_program, private):
+    daemon = start_daemon()
+    account = folder(daemon, "account", [hub_program])
+    account.buck("init", answers=[("Choose a username", "jane"), ("Enter your email", "jane@example.org")])
+    here = folder(daemon, "here", [hub_program, "buck"])
+    here.init("site", private=private)
+    here.write({"index.html": b"<h1>jane", "sub/big.bin": os.urandom(400_000)})
+    here.push()
+    assert here.up_to_date()
+    assert here.buck("cat", "index.html").strip() == "<h1>jane"
+    assert ("?token=ey" in here.buck("links")) is private
+    assert re.search(r"bbaarei\w+\s+Admin", here.buck("roles", "ls"))
+    listed = account.buck("threads", "ls")
+    assert re.search(r"default\s+db", listed), listed
+    assert "has been deleted" in here.buck("destroy", answers=[("Are you absolutely sure", "y")])
     daemon.stop()

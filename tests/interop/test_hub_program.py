@@ -6,7 +6,7 @@ import threading
 
 import grpc
 import pytest
-from daemons import environment
+from daemons import environment, free_ports
 from terminal import Answer, run
 
 from proto import threads_pb2
@@ -144,7 +144,8 @@ def test_the_built_in_account_sees_the_keys_of_the_command_line(start_daemon, ho
 
 
 def test_somebody_confirms_with_the_command_line(start_daemon, home):
-    daemon = start_daemon("--confirm", "ask", "--gateway", "127.0.0.1:8006")
+    (gateway,) = free_ports(1)
+    daemon = start_daemon("--confirm", "ask", "--gateway", f"127.0.0.1:{gateway}")
     jane = home(daemon)
     failures = []
 
@@ -162,7 +163,7 @@ def test_somebody_confirms_with_the_command_line(start_daemon, home):
         assert at_terminal.is_alive(), failures
     ((secret, link),) = [(one["secret"], one["link"]) for one in waiting]
     assert (waiting[0]["purpose"], waiting[0]["name"], waiting[0]["email"]) == ("sign-up", "jane", "jane@example.org")
-    assert link == f"http://127.0.0.1:8006/confirm/{secret}"
+    assert link == f"http://127.0.0.1:{gateway}/confirm/{secret}"
     assert link in daemon.said(), "the log shows the link"
     assert daemon.run("confirm") == "confirmed\n"
     at_terminal.join(30)
