@@ -192,6 +192,23 @@ async def test_a_quota_leaves_the_bucket_whole(tmp_path, private):
         await push(rooms, key, {"two": os.urandom(900_000)})
 
 
+async def test_files_before_the_one_that_breaks_a_quota_can_be_saved(tmp_path):
+    async with open_rooms(tmp_path / "repo", bucket_options=Options(bytes_per_owner=1_000_000)) as rooms:
+        await rooms.databases.new_db(THREAD, identity=ALICE.identity)
+        key = (await rooms.buckets.create(THREAD, ALICE)).bucket.id
+        async with rooms.buckets.pushing(THREAD, ALICE, key) as pushed:
+            small, large = await pushed.begin("small"), await pushed.begin("large")
+            await small.add(b"1")
+            await pushed.finish(small)
+            with pytest.raises(StorageQuotaError):
+                await large.add(bytes(2_000_000))
+            pushed.abandon()
+            await pushed.save()
+        assert await pulled(rooms, key, "small") == b"1"
+        bucket = await rooms.buckets.get(THREAD, ALICE, key)
+        assert [item.name for item in (await rooms.buckets.item(bucket, "")).items] == [".textileseed", "small"]
+
+
 async def test_a_full_disk_leaves_the_bucket_whole(tmp_path):
     (tmp_path / "small").mkdir()
     small = LmdbEngine(tmp_path / "small", reserved_bytes=8 << 20)

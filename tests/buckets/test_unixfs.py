@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from net import cid as cids
-from threadd.buckets import dag, unixfs
+from threadd.buckets import access, dag, unixfs
 from threadd.buckets.dag import Link, Node
 from threadd.buckets.errors import BlockNotFoundError, InvalidNodeError, IsDirectoryError
+from threadd.buckets.model import bucket_json, parse_bucket
 from threadd.buckets.trees import Tree
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "unixfs.json").read_text())
+VECTORS_FOLDER = Path(__file__).parents[1] / "vectors"
+VECTORS = json.loads((VECTORS_FOLDER / "unixfs.json").read_text())
+_ROOT_LINK = re.compile(r" link .*'Name': '(\S+)', 'Size': (\d+)}")
 
 
 @pytest.mark.parametrize(("length", "wanted"), VECTORS["files"].items())
@@ -132,3 +136,34 @@ def test_a_directory_is_no_file():
     block = dag.node_block(Node(unixfs.DIRECTORY_DATA))
     with pytest.raises(IsDirectoryError):
         unixfs.file_size({block.cid: block.data}.get, block.cid)
+
+
+def test_a_public_bucket_has_the_tree_that_a_hub_stored():
+    """Directories that are made on the way have CIDs of version 0, under a root of version 1 (bucket-layout.txt)."""
+    lines = (VECTORS_FOLDER / "bucket-layout.txt").read_text().split("== private")[0].splitlines()
+    named = dict(reversed(line.split()[1:]) for line in lines if re.fullmatch(r"(bafy|Qm)\w+ \w+ \S+", line))
+    sizes = {found[1]: int(found[2]) for found in map(_ROOT_LINK.fullmatch, lines) if found}
+    (root,) = {line.split()[0] for line in lines if line.endswith(" .textileseed")}
+    tree = Tree.empty(None, os.urandom)
+    for path, size in ((".textileseed", 32), ("big.bin", sizes["big.bin"]), ("d/e/f.txt", 13)):
+        link = Link(b"", cids.from_text(named[path.rpartition("/")[2]]), size)
+        tree.put(path.encode().split(b"/"), link)
+    assert cids.text(tree.root().cid) == root
+    made = {cids.text(block.cid): block.size for block in tree.new_blocks()}
+    assert made[named["d"]] == sizes["d"]
+    assert named["e"] in made
+
+
+def test_the_schema_is_the_one_that_a_hub_served():
+    assert json.loads((VECTORS_FOLDER / "bucket-schema.json").read_text()) == access.SCHEMA
+
+
+def test_instances_are_written_as_a_hub_wrote_them():
+    """The public and the private instance of bucket-layout.txt come back with the same JSON."""
+    text = (VECTORS_FOLDER / "bucket-layout.txt").read_text()
+    for kind in ("public", "private"):
+        wanted, _ = json.JSONDecoder().raw_decode(text.split(f"== {kind} ")[1])
+        modified = wanted.pop("_mod")
+        found = parse_bucket(json.dumps({**wanted, "_mod": modified}).encode())
+        assert json.loads(bucket_json(found)) == wanted
+        assert found.is_private is (kind == "private")

@@ -310,6 +310,7 @@ def _check_ended(files: Mapping[str, PushedFile]) -> None:
 
 async def _save_if_possible(push: Push) -> None:
     """Save what an upload that failed has done; where that fails too, the bucket is as it was before."""
+    push.abandon()
     if push.has_changes:
         try:
             await push.save()

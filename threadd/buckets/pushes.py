@@ -137,10 +137,14 @@ class Push:
             StoreFullError: The disk is full.
         """
         link = await file.writer.finish()
+        self._check_room()
         self._open.pop(file.path, None)
         self.put(file.path, link)
-        self._check_room()
         return link
+
+    def abandon(self) -> None:
+        """Forget the files that were not ended."""
+        self._open.clear()
 
     def put(self, path: str, link: Link) -> None:
         """Put something in a place.
