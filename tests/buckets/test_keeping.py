@@ -1,5 +1,6 @@
 """What is kept of buckets: nothing in use is swept, everything else is; full disks and quotas leave buckets whole."""
 
+import json
 import os
 
 import pytest
@@ -17,6 +18,7 @@ from threadd.buckets.buckets import Options
 from threadd.buckets.errors import SealError, StorageQuotaError
 from threadd.buckets.instances import Actor
 from threadd.buckets.sealing import Checker
+from threadd.db.collections import CollectionConfig
 from threadd.rooms import open_rooms
 
 THREAD = ThreadID(bytes([1, 0x55]) + b"k" * 32)
@@ -162,6 +164,30 @@ async def test_sweeps_keep_buckets_whole_and_give_back_the_rest(tmp_path, privat
         await rooms.buckets.sweeping.sweep()
         assert count(blocks._engine) == 0
         assert rooms.buckets.thread_of(key) is None
+
+
+@pytest.mark.parametrize(
+    "instance",
+    [
+        {"_id": "x"},
+        {"_id": "x", "path": "nonsense", "metadata": 7},
+        {"_id": "x", "path": "/ipfs/nonsense", "version": 1},
+        {"_id": "x", "path": "/ipfs/bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku", "key": "bad"},
+    ],
+)
+async def test_instances_of_other_kinds_hold_up_no_sweep(tmp_path, instance):
+    other = ThreadID(bytes([1, 0x55]) + b"o" * 32)
+    async with open_rooms(tmp_path / "repo") as rooms:
+        for thread in (THREAD, other):
+            await rooms.databases.new_db(thread, identity=ALICE.identity)
+        database = rooms.databases.get(other)
+        await database.new_collection(CollectionConfig("buckets", b'{"properties": {"_id": {"type": "string"}}}'))
+        await database.create("buckets", [json.dumps(instance).encode()], ALICE.identity)
+        key = (await rooms.buckets.create(THREAD, ALICE)).bucket.id
+        await push(rooms, key, {"kept": b"1", "gone": b"2"})
+        await rooms.buckets.remove_path(THREAD, ALICE, key, "gone")
+        assert await rooms.buckets.sweeping.sweep() >= 1
+        assert await pulled(rooms, key, "kept") == b"1"
 
 
 async def test_the_buckets_of_a_deleted_database_are_swept(tmp_path):

@@ -8,7 +8,7 @@ from typing import Final
 from net.keys import PublicKey
 from net.thread_id import ThreadID
 from threadd.buckets import access
-from threadd.buckets.errors import BucketNotFoundError
+from threadd.buckets.errors import BucketNotFoundError, InvalidNodeError
 from threadd.buckets.model import Bucket, bucket_json, parse_bucket
 from threadd.db.database import Database
 from threadd.db.errors import (
@@ -153,14 +153,21 @@ class Instances:
     def stored(self, thread: ThreadID) -> list[Bucket]:
         """The buckets of a thread with all that is kept of them, past the collection's filter.
 
+        What is no bucket is passed over: somebody may have a collection of that name for something else.
+
         Raises:
             DatabaseNotFoundError, ThreadNotFoundError: There is no such database.
-            InvalidNodeError: An instance cannot be read.
         """
+        found: list[Bucket] = []
         try:
-            return [parse_bucket(text) for text in self.databases.get(thread).stored(access.COLLECTION)]
+            for text in self.databases.get(thread).stored(access.COLLECTION):
+                with contextlib.suppress(InvalidNodeError):
+                    bucket = parse_bucket(text)
+                    if bucket.root:
+                        found.append(bucket)
         except CollectionNotFoundError:
             return []
+        return found
 
 
 async def _with_schema(database: Database, write: Callable[[], Awaitable[None]]) -> None:

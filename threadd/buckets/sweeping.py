@@ -16,6 +16,7 @@ from store.engine import Engine, Transaction
 from store.errors import ThreaddError
 from store.file_blocks import FileBlocks, digest_of
 from threadd.buckets import trees
+from threadd.buckets.errors import InvalidNodeError
 from threadd.buckets.instances import Instances
 from threadd.buckets.model import Bucket
 from threadd.buckets.unixfs import BlockSource
@@ -88,8 +89,6 @@ class Sweeping:
             How many blocks were removed.
 
         Raises:
-            InvalidNodeError: The instance of a bucket cannot be read; nothing is removed, since what it reaches is not
-                known.
             StoreError: The disk does not take it.
         """
         return await self.blocks.sweep(self._mark)
@@ -129,7 +128,11 @@ class Sweeping:
 def _mark_bucket(get: BlockSource, bucket: Bucket, reached: set[bytes]) -> int:
     """Add the digests of a bucket's blocks to a set; returns how many bytes they take."""
     size = 0
-    for cid, length in trees.walk(get, bucket.root, bucket.link_key_bytes):
+    try:
+        link_key = bucket.link_key_bytes
+    except InvalidNodeError:
+        link_key = None  # nobody can read more of it than its root
+    for cid, length in trees.walk(get, bucket.root, link_key):
         digest = digest_of(cid)
         if digest is not None:
             reached.add(digest)
