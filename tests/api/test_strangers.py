@@ -18,7 +18,7 @@ from net.thread_id import ThreadID
 from proto import bucketsd_pb2, hubd_pb2, threads_pb2, threadsnet_pb2, usersd_pb2
 from store.engine import Transaction
 from store.sessions import SessionRow, put_session
-from threadd.api import accounts_service, threads_service, users_service
+from threadd.api import accounts_service, buckets_service, threads_service, users_service
 from threadd.api.dispatcher import Method
 from threadd.hub.api_keys import KeyKind
 from threadd.hub.methods import BLOCKED, CROSS_USER, GET_TOKEN, UNCHECKED
@@ -333,3 +333,79 @@ async def test_the_thread_of_the_header_must_be_the_callers_own(house, channels,
         if method.is_unary and name not in CROSS_USER | BLOCKED | UNCHECKED and name.startswith((ACCOUNTS, USERS)):
             found, _ = await outcome(channels["hub"], method, b"", [*john, header])
             assert found == NOT_OWNED, name
+
+
+BUCKETS = f"/{buckets_service.DESCRIPTOR.full_name}/"
+
+
+async def test_the_thread_of_the_header_must_be_the_callers_own_in_buckets(house, channels, victim, sign_up):
+    header = ("x-textile-thread", ThreadID(victim.thread).text)
+    john = (await sign_up("john")).accounts.metadata
+    same_group = house.hub_metadata(house.rooms.api_keys.get(victim.group.key), house.token(STRANGER))
+    # As on the Hub, only unary calls are asked for the thread's owner.
+    named = {
+        name: method
+        for name, method in METHODS.items()
+        if name.startswith(BUCKETS) and name not in CROSS_USER and method.is_unary
+    }
+    assert len(named) == 8
+    before = house.rows()
+    for name, method in named.items():
+        for metadata in (john, same_group):
+            found, reply = await outcome(channels["hub"], method, b"", [*metadata, header])
+            assert (found, reply) == (NOT_OWNED, b""), name
+    assert house.rows() == before
+
+
+async def test_what_is_private_in_a_bucket_is_so_where_others_may_call(house, channels, accounts_door, victim):
+    header = ("x-textile-thread", ThreadID(victim.thread).text)
+    row = house.rooms.api_keys.get(victim.group.key)
+    owner, stranger = (
+        accounts_door.using([*house.hub_metadata(row, house.token(identity)), header]).of(buckets_service.DESCRIPTOR)
+        for identity in (OWNER, STRANGER)
+    )
+    made = await owner("Create", name="safe", private=True)
+    key, letter = made.root.key, {"path": "letter"}
+    push = channels["hub"].stream_stream(BUCKETS + "PushPath")(metadata=owner.metadata, timeout=20)
+    for part in ({"header": {"key": key, **letter}}, {"chunk": b"a letter"}):
+        await push.write(bucketsd_pb2.PushPathRequest(**part).SerializeToString())
+    await push.done_writing()
+    assert [reply async for reply in push]
+    requests = {
+        "Root": {},
+        "Links": {},
+        "ListPath": letter,
+        "PullPath": letter,
+        "PushPath": {"header": {"key": key, "path": "new"}},
+        "PushPaths": {"header": {"key": key, "paths": ["new"]}},
+        "ArchiveWatch": {},
+        "SetPath": {"path": "new", "cid": made.seed_cid},
+        "MovePath": {"from_path": "letter", "to_path": "moved"},
+        "RemovePath": letter,
+        "PullPathAccessRoles": letter,
+        "PushPathAccessRoles": {**letter, "roles": {STRANGER.public.text: 3}},
+    }
+    assert {BUCKETS + rpc for rpc in requests} >= {name for name in CROSS_USER if name.startswith(BUCKETS)}
+    before = house.rows()
+    found = {}
+    for rpc, fields in requests.items():
+        method = METHODS[BUCKETS + rpc]
+        request = method.request_type(**(fields if "header" in fields else {"key": key, **fields}))
+        found[rpc], reply = await outcome(channels["hub"], method, request.SerializeToString(), stranger.metadata)
+        if rpc == "Root":
+            root = bucketsd_pb2.RootResponse.FromString(reply).root
+    assert (root.key, root.metadata.key, root.link_key, dict(root.path_metadata)) == (key, "", "", {})
+    no_path = (StatusCode.NOT_FOUND, "could not resolve path: letter")
+    assert found == {
+        "Root": OK,
+        "Links": (StatusCode.NOT_FOUND, "could not resolve path: "),
+        "ListPath": (StatusCode.NOT_FOUND, f'no link named "letter" under {root.path.removeprefix("/ipfs/")}'),
+        "PullPath": no_path,
+        "PullPathAccessRoles": no_path,
+        "ArchiveWatch": (StatusCode.UNKNOWN, "the bucket was never archived"),
+        **dict.fromkeys(
+            ("PushPath", "PushPaths", "SetPath", "MovePath", "RemovePath", "PushPathAccessRoles"),
+            (StatusCode.FAILED_PRECONDITION, "not a directory"),
+        ),
+    }
+    assert house.rows() == before
