@@ -268,17 +268,18 @@ def build_hub(folder: Path, name: str = "hub") -> Path:
     return program
 
 
-def install_js(folder: Path) -> None:
-    """Put the JS programs into a folder, with the packages that their lock file names.
+def install_js(folder: Path, package: Path = JS_PACKAGE) -> None:
+    """Put JS programs into a folder, with the packages that their lock file names.
 
     Args:
         folder: Where they are put, outside of the tree.
+        package: Where they are kept.
 
     Raises:
         DaemonError: The packages cannot be installed.
     """
-    shutil.copytree(JS_PACKAGE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
-    lock = (JS_PACKAGE / "package-lock.json").read_text()
+    shutil.copytree(package, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
+    lock = (package / "package-lock.json").read_text()
     installed = folder / "installed-lock.json"
     if installed.exists() and installed.read_text() == lock:
         return

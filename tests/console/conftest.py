@@ -1,12 +1,17 @@
 """A daemon with something in it, and a browser's way into its console."""
 
+import hashlib
 import http.client
 import json
+import os
+import shutil
 from contextlib import closing
+from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
+import platformdirs
 import pytest
-from daemons import free_ports, prepare_threadd
+from daemons import free_ports, install_js, prepare_threadd
 
 from threadd.client import Client
 
@@ -84,3 +89,31 @@ def browser(furnished):
 def stranger(furnished):
     """One that was not."""
     return Browser(furnished.gateway)
+
+
+@pytest.fixture(scope="session")
+def walk_program():
+    """The folder of the program that walks through the console, with its packages."""
+    source = Path(__file__).parent / "js"
+    clone = hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:16]
+    folder = platformdirs.user_cache_path("threadd-tests") / clone
+    _require("node", "npm")
+    install_js(folder, source)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The browser."""
+    return _require("chromium")
+
+
+def _require(*programs):
+    """Skip a test for want of a program, and fail it where CI runs it."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        reason = f"{', '.join(missing)} not installed: a browser walks through the console"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return shutil.which(programs[0])

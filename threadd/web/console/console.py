@@ -40,7 +40,8 @@ _HEADERS: Final = {
     "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
+    # Without any referrer a browser does not say where a form comes from.
+    "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
 }
 _STATUSES: Final = {StatusCode.NOT_FOUND: 404, StatusCode.INVALID_ARGUMENT: 400, StatusCode.UNAVAILABLE: 503}
@@ -362,7 +363,7 @@ def _paged(query: str, start: str) -> str:
 
 def _row(text: bytes) -> dict[str, str]:
     document = msgspec.json.decode(text)
-    return {"id": document[ID_FIELD], "text": text.decode()}
+    return {"id": document[ID_FIELD], "text": forms.readable(text)}
 
 
 def _modified(text: bytes) -> str:

@@ -97,6 +97,11 @@ def shown_of(schema: Mapping[str, Any], text: bytes) -> dict[str, str]:
     return shown
 
 
+def readable(text: bytes) -> str:
+    """Write a document for people: without the escapes of the wire format, its numbers as they were written."""
+    return _json(json.loads(text, parse_int=_Number, parse_float=_Number))
+
+
 def document_of(schema: Mapping[str, Any], sent: Mapping[str, str], instance_id: str) -> str:
     """Make the JSON text of a document of what a form sent.
 

@@ -1,0 +1,42 @@
+# A threadd daemon: built with its lock file in one image, run in another that holds only what it needs.
+#
+#   docker build -t threadd .
+#   docker run -p 3006:3006 -p 3007:3007 -p 8006:8006 -p 4006:4006 -v threadd:/data threadd
+#
+# See docs/operations.md for the settings, and for building it without a registry.
+ARG BASE=python:3.12-slim
+
+FROM ${BASE} AS build
+WORKDIR /build
+ENV UV_PROJECT_ENVIRONMENT=/opt/threadd UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
+RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir uv==0.13.9
+COPY pyproject.toml uv.lock README.md ./
+RUN /opt/uv/bin/uv sync --locked --no-dev --no-install-project --quiet --python "$(command -v python3)"
+COPY threadd threadd
+COPY store store
+COPY net net
+COPY proto proto
+RUN /opt/uv/bin/uv sync --locked --no-dev --no-editable --quiet --python "$(command -v python3)"
+
+FROM ${BASE}
+COPY --from=build /opt/threadd /opt/threadd
+RUN groupadd --gid 3006 threadd \
+    && useradd --uid 3006 --gid threadd --no-create-home --home-dir /data --shell /usr/sbin/nologin threadd \
+    && install -d -o threadd -g threadd -m 700 /data
+# The threads doors ask for no key, so they stay inside; the Hub's doors do.
+ENV PATH=/opt/threadd/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    THREADD_REPO=/data \
+    THREADD_HUB_API=0.0.0.0:3006 \
+    THREADD_HUB_WEB=0.0.0.0:3007 \
+    THREADD_GATEWAY=0.0.0.0:8006 \
+    THREADD_HOST_ADDR=/ip4/0.0.0.0/tcp/4006 \
+    THREADD_LOG_FORMAT=json
+USER threadd
+VOLUME /data
+EXPOSE 3006 3007 8006 4006
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8006/readyz', timeout=4)"]
+ENTRYPOINT ["threadd"]
+CMD ["serve"]
