@@ -1,15 +1,19 @@
-"""Records that were made elsewhere: what is checked of them, and how one is put at the end of its log."""
+"""Records that were made elsewhere: what is checked of them, where they stand, and how one is put there.
+
+A record stands at the end of its log, or beside it where it belongs to another history of the log (`net.forks`). Its
+position is our own count along the records before it; what a peer says of it is not asked.
+"""
 
 from dataclasses import dataclass
 
 from net.crypto import Cipher
-from net.errors import LogNotFoundError, OutOfOrderError, ThreadNotFoundError
+from net.errors import LogNotFoundError, ThreadNotFoundError
 from net.keys import PublicKey
 from net.records import OpenedRecord, RecordBlocks, open_record
 from net.thread_id import ThreadID
 from net.threads import AppendedRecord, record_row
+from store import branches, tables
 from store import records as record_rows
-from store import tables
 from store import threads as rows
 from store.blocks import BlockKind
 from store.engine import Reader, Transaction
@@ -29,7 +33,9 @@ class Arrival:
         log_number: Its number in this store.
         head: The head of the log here.
         opened: The record; its body is not opened (`records.open_body`).
-        kept_at: Its position where it is here already, else 0.
+        position: Its place in its history, from 1; 0 where the record before it is not here.
+        is_kept: Whether it is here already, in its log or beside it.
+        is_beside: Whether it is, or is to be, beside its log.
     """
 
     thread: ThreadID
@@ -38,12 +44,14 @@ class Arrival:
     log_number: int
     head: HeadRow
     opened: OpenedRecord
-    kept_at: int
+    position: int
+    is_kept: bool = False
+    is_beside: bool = False
 
     @property
     def is_next(self) -> bool:
         """Whether it follows the head of its log."""
-        return _follows(self.opened, self.head)
+        return self.position > 0 and not (self.is_kept or self.is_beside)
 
 
 def open_arrival(reader: Reader, thread: ThreadID, log_id: bytes, blocks: RecordBlocks) -> Arrival:
@@ -72,51 +80,81 @@ def open_arrival(reader: Reader, thread: ThreadID, log_id: bytes, blocks: Record
     log_key = PublicKey.from_bytes(log.public_key)
     opened = open_record(blocks, service=Cipher(row.service_key), read=None, log_key=log_key)
     head = rows.get_head(reader, row.number, log.number)
-    kept_at = _position(reader, row.number, log.number, head, opened)
-    return Arrival(thread, row.number, log_id, log.number, head, opened, kept_at)
+
+    def found(position: int, *, is_kept: bool = False, is_beside: bool = False) -> Arrival:
+        return Arrival(thread, row.number, log_id, log.number, head, opened, position, is_kept, is_beside)
+
+    if opened.previous == (head.cid or None):
+        return found(head.counter + 1)
+    kept, is_beside = place_of(reader, row.number, log.number, opened.record.cid)
+    if kept:
+        return found(kept, is_kept=True, is_beside=is_beside)
+    if opened.previous is None:
+        return found(1, is_beside=True)
+    previous, _ = place_of(reader, row.number, log.number, opened.previous)
+    return found(previous + 1 if previous else 0, is_beside=True)
 
 
-def stage(reader: Reader, transaction: Transaction, arrival: Arrival, refused: str = "") -> AppendedRecord | None:
+def place_of(reader: Reader, thread_number: int, log_number: int, record: bytes) -> tuple[int, bool]:
+    """Where a record of a log is.
+
+    Args:
+        reader: The state to read.
+        thread_number: The thread's number.
+        log_number: The log's.
+        record: The record's CID.
+
+    Returns:
+        Its position, 0 where it is not here, and whether it is beside the log.
+    """
+    head = rows.get_head(reader, thread_number, log_number)
+    if record == head.cid:
+        return head.counter, False
+    row = branches.get(reader, thread_number, record)
+    if row is not None and row.log_number == log_number:
+        return row.position, True
+    place = record_rows.find_block(reader, record, thread_number)
+    if place is not None and (place.log_number, place.kind) == (log_number, BlockKind.RECORD):
+        return place.position, False
+    return 0, False
+
+
+def stage(reader: Reader, transaction: Transaction, arrival: Arrival, refused: str = "") -> AppendedRecord:
     """Put a record at the end of its log.
 
     Args:
         reader: The state that the arrival was opened in.
         transaction: Where it is put. It fails with a conflict if the log's head or the thread is another one when its
-            turn comes; for a record that is here already, if that one has gone.
-        arrival: The record.
+            turn comes.
+        arrival: The record, which is the next of its log.
         refused: Why what it means is not applied; nothing where it is.
 
     Returns:
-        The record and where it is; None where it is here already.
-
-    Raises:
-        OutOfOrderError: It does not follow the head.
+        The record and where it is.
     """
-    thread, log = arrival.thread_number, arrival.log_number
-    if arrival.kept_at:
-        kept = tables.record(thread, log, arrival.kept_at)
-        transaction.require(kept, reader.get(kept))
-        return None
-    opened, head = arrival.opened, arrival.head
-    if not arrival.is_next:
-        raise OutOfOrderError
-    position = head.counter + 1
-    transaction.require(tables.thread(arrival.thread.bytes), reader.get(tables.thread(arrival.thread.bytes)))
+    thread, log, opened, position = arrival.thread_number, arrival.log_number, arrival.opened, arrival.position
+    require_thread(reader, transaction, arrival)
     record_rows.put_record(reader, transaction, thread, log, position, record_row(opened.record, refused))
-    rows.put_head(transaction, thread, log, head, HeadRow(opened.record.cid, position))
+    rows.put_head(transaction, thread, log, arrival.head, HeadRow(opened.record.cid, position))
     return AppendedRecord(arrival.thread, thread, arrival.log_id, log, position, opened.author, opened.record)
 
 
-def _follows(opened: OpenedRecord, head: HeadRow) -> bool:
-    return opened.previous == (head.cid or None)
+def require_thread(reader: Reader, transaction: Transaction, arrival: Arrival) -> None:
+    """Have a transaction fail with a conflict if the thread of a record is another one when its turn comes."""
+    name = tables.thread(arrival.thread.bytes)
+    transaction.require(name, reader.get(name))
 
 
-def _position(reader: Reader, thread_number: int, log_number: int, head: HeadRow, opened: OpenedRecord) -> int:
-    """Position of a record in its log, 0 where it is not there."""
-    if _follows(opened, head):
-        return 0
-    if opened.record.cid == head.cid:
-        return head.counter
-    place = record_rows.find_block(reader, opened.record.cid, thread_number)
-    is_kept = place is not None and (place.log_number, place.kind) == (log_number, BlockKind.RECORD)
-    return place.position if place is not None and is_kept else 0
+def require_kept(reader: Reader, transaction: Transaction, arrival: Arrival) -> None:
+    """Have a transaction fail with a conflict if a record that is here already has gone when its turn comes.
+
+    Args:
+        reader: The state that the arrival was opened in.
+        transaction: The transaction; where it holds the record itself, nothing is required.
+        arrival: The record.
+    """
+    thread = arrival.thread_number
+    beside = tables.branch(thread, arrival.opened.record.cid)
+    name = beside if arrival.is_beside else tables.record(thread, arrival.log_number, arrival.position)
+    if name not in transaction.puts:
+        transaction.require(name, reader.get(name))

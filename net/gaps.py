@@ -7,7 +7,9 @@ older ones it still has as blocks.
 from collections.abc import Sequence
 
 from net import records
+from net.arrivals import place_of
 from net.crypto import Cipher
+from net.errors import NetError
 from net.keys import PublicKey
 from net.network import Network
 from net.peer_client import PeerClient
@@ -15,6 +17,7 @@ from net.peer_errors import InvalidReplyError, PeerUnreachableError
 from net.records import Envelope, RecordBlocks
 from net.thread_id import ThreadID
 from net.threads import LogInfo, ThreadInfo
+from store.engine import Engine
 
 MAX_WALKED = 1_000_000
 """How many records are fetched so in one go."""
@@ -26,22 +29,24 @@ class GapFiller:
     """Fetches what is missing between the head of a log here and what a host gives.
 
     Args:
+        engine: The store.
         network: Takes records.
         client: Asks other hosts.
     """
 
-    def __init__(self, network: Network, client: PeerClient) -> None:
+    def __init__(self, engine: Engine, network: Network, client: PeerClient) -> None:
+        self._engine = engine
         self._network = network
         self._client = client
 
     async def fill(self, peer: bytes, thread: ThreadInfo, log: LogInfo, given: RecordBlocks) -> None:
-        """Fetch the records before one.
+        """Fetch the records before one, back to one that is here.
 
         Args:
             peer: The host.
             thread: The thread.
             log: The log as it is here.
-            given: A record of the log; what is between it and the log's head is fetched.
+            given: A record of the log, or of another history of it.
 
         Raises:
             PeerUnreachableError: The host does not give the blocks.
@@ -51,7 +56,7 @@ class GapFiller:
         walked: list[Envelope] = []
         blocks: list[bytes] = []
         cid = self._open(given.record, cipher, log.public_key).previous
-        while cid is not None and cid != log.head:
+        while cid is not None and not place_of(self._engine, thread.number, log.number, cid)[0]:
             if len(walked) >= MAX_WALKED:
                 raise InvalidReplyError("the peer lacks too many records of a log")
             block = (await self._fetch(peer, [cid]))[0]
@@ -59,13 +64,32 @@ class GapFiller:
             walked.append(envelope)
             blocks.append(block)
             cid = envelope.previous
-        if cid != log.head:
-            raise InvalidReplyError("the peer has another history of a log")
         walked.reverse()
         blocks.reverse()
         for first in range(0, len(walked), _AT_ONCE):
             some = walked[first : first + _AT_ONCE]
             await self._take(peer, thread.id, log.id, some, blocks[first : first + _AT_ONCE])
+
+    async def is_of(self, peer: bytes, thread: ThreadInfo, log: LogInfo, record: bytes) -> bool:
+        """Tell whether a record that a host names is there, and signed by the owner of a log.
+
+        Args:
+            peer: The host.
+            thread: The thread.
+            log: The log.
+            record: The record's CID.
+
+        Raises:
+            NetError: As `PeerClient`.
+        """
+        block = (await self._client.fetch(peer, [record])).get(record)
+        if block is None:
+            return False
+        try:
+            self._open(block, Cipher(thread.key.service), log.public_key)
+        except NetError:
+            return False
+        return True
 
     async def _take(
         self, peer: bytes, thread: ThreadID, log_id: bytes, envelopes: Sequence[Envelope], blocks: Sequence[bytes]

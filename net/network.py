@@ -5,17 +5,18 @@ on one thread and none forks a log. Where something else has changed the thread 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import TypeVar
 
-from net import arrivals, cbor, cid
+from net import arrivals, cbor, cid, forks
 from net.apps import AppOf
 from net.errors import (
     InvalidAddressError,
     KeyMismatchError,
     MissingKeyError,
+    NetError,
     PeersUnavailableError,
     RecordNotFoundError,
     ThreadInUseError,
@@ -27,20 +28,23 @@ from net.multiaddr import Multiaddr
 from net.records import RecordBlocks
 from net.thread_id import ThreadID
 from net.thread_key import ThreadKey
-from net.threads import AppendedRecord, ThreadInfo, Threads
-from store import deletions
+from net.threads import AppendedRecord, ThreadInfo, Threads, record_row
+from store import branches, deletions
 from store import records as record_rows
 from store.blocks import BlockKind
 from store.deletions import Deletion
 from store.engine import Engine, Reader, Transaction
 from store.errors import ConflictError, StoreError
-from store.overlay import Overlay
+from store.overlay import Overlay, Staged
 from store.records import RecordRow
 
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 0.01
 
 _RECORDS_AT_ONCE = 256
+
+_RECORDS_TOGETHER = 32
+"""How many records from elsewhere are one transaction: to check them takes about 10 ms."""
 
 _LONG_BODY_BYTES = 64 * 1024
 """A longer body is checked in a thread: reading CBOR into values takes about 1 ms for each 10 KiB."""
@@ -233,7 +237,7 @@ class Network:
         await self.add_records(thread, log_id, (blocks,))
 
     async def add_records(self, thread: ThreadID, log_id: bytes, blocks: Sequence[RecordBlocks]) -> None:
-        """Put records that were made elsewhere at the end of their log; those that are here already stay as they are.
+        """Put records that were made elsewhere to their log or beside it; those that are here already stay as they are.
 
         Args:
             thread: The thread's ID.
@@ -242,34 +246,58 @@ class Network:
 
         Raises:
             ThreadNotFoundError, LogNotFoundError, BadSignatureError, NetError: As `arrivals.open_arrival`.
-            OutOfOrderError: One does not follow the last record of its log here.
+            OutOfOrderError: The record before one is not here, or it belongs to a history of its log that parted from
+                it too far back (`net.forks`).
         """
         app = self._app_of(thread)
         if app is not None:
             await app.accept(log_id, blocks)
             return
         for first in range(0, len(blocks), _RECORDS_AT_ONCE):
-            # Each is enqueued before the next is built, and all of them share a sync.
-            some = blocks[first : first + _RECORDS_AT_ONCE]
+            # Each part is enqueued before the next is built, and all of them share a sync.
+            parts = _split(blocks[first : first + _RECORDS_AT_ONCE], _RECORDS_TOGETHER)
             results = await asyncio.gather(
-                *(self._add_record(thread, log_id, each) for each in some), return_exceptions=True
+                *(self._add_some(thread, log_id, some) for some in parts), return_exceptions=True
             )
             for result in results:
                 if isinstance(result, BaseException):
                     raise result
 
-    async def _add_record(self, thread: ThreadID, log_id: bytes, blocks: RecordBlocks) -> None:
-        def build(reader: Reader, transaction: Transaction) -> AppendedRecord | None:
-            arrival = arrivals.open_arrival(reader, thread, log_id, blocks)
-            if not arrival.kept_at:
-                self._require_free(reader, transaction, thread, "cannot add record", "try again")
-            return arrivals.stage(reader, transaction, arrival)
+    async def _add_some(self, thread: ThreadID, log_id: bytes, blocks: Sequence[RecordBlocks]) -> None:
+        def build(reader: Reader, transaction: Transaction) -> tuple[list[AppendedRecord], NetError | None]:
+            staged, appended = Staged(reader, transaction), list[AppendedRecord]()
+            try:
+                for each in blocks:
+                    appended += self._stage_arrival(staged, transaction, thread, log_id, each)
+            except NetError as error:
+                if not transaction.puts:
+                    raise
+                return appended, error
+            return appended, None
 
-        def tell(record: AppendedRecord | None) -> None:
-            if record is not None:
+        def tell(done: tuple[list[AppendedRecord], NetError | None]) -> None:
+            for record in done[0]:
                 self._threads.feed.tell(record)
 
-        await self._write(thread, build, tell)
+        _, error = await self._write(thread, build, tell)
+        if error is not None:
+            raise error
+
+    def _stage_arrival(
+        self, staged: Staged, transaction: Transaction, thread: ThreadID, log_id: bytes, blocks: RecordBlocks
+    ) -> Iterator[AppendedRecord]:
+        """Put a record to where it belongs; gives what the log gains by it."""
+        arrival = arrivals.open_arrival(staged, thread, log_id, blocks)
+        if arrival.is_kept:
+            arrivals.require_kept(staged, transaction, arrival)
+            return
+        self._require_free(staged, transaction, thread, "cannot add record", "try again")
+        if arrival.is_next:
+            yield arrivals.stage(staged, transaction, arrival)
+            return
+        turn = forks.take_beside(staged, transaction, arrival, record_row(arrival.opened.record))
+        for each in () if turn is None else turn.gained:
+            yield arrivals.stage(staged, transaction, arrivals.open_arrival(staged, thread, log_id, each))
 
     async def get_record(self, thread: ThreadID, record: bytes) -> RecordBlocks:
         """Give a record of a thread.
@@ -402,7 +430,14 @@ def _peer_of(address: Multiaddr) -> bytes:
     return host
 
 
+def _split(records: Sequence[RecordBlocks], size: int) -> list[Sequence[RecordBlocks]]:
+    return [records[first : first + size] for first in range(0, len(records), size)]
+
+
 def _find_record(reader: Reader, thread_number: int, record: bytes) -> RecordRow | None:
+    beside = branches.get(reader, thread_number, record)
+    if beside is not None:
+        return beside.record
     place = record_rows.find_block(reader, record, thread_number)
     if place is None or place.kind != BlockKind.RECORD:
         return None

@@ -1,6 +1,8 @@
 """What this host asks of others: the five methods of `net.pb.Service`, each with a deadline."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from net import peer_codec
@@ -19,6 +21,19 @@ CALL_SECONDS = 10.0
 
 PULL_SECONDS = 60.0
 """How long it may take for records: one of go-threads gathers up to 10,000 of them, four blocks each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A record of a log.
+
+    Args:
+        record: Its CID, None for what is before the first.
+        position: Its position in its history, from 1.
+    """
+
+    record: bytes | None
+    position: int
 
 
 class Transport(Protocol):
@@ -103,21 +118,30 @@ class PeerClient:
             body.serviceKey = service_key
         await self._call(peer, "PushLog", pb.PushLogRequest(body=body).SerializeToString())
 
-    async def get_records(self, peer: bytes, thread: ThreadInfo) -> list[LogRecords]:
+    async def get_records(
+        self,
+        peer: bytes,
+        thread: ThreadInfo,
+        offsets: Mapping[bytes, Place] = MappingProxyType({}),
+        limit: int = PULL_LIMIT,
+    ) -> list[LogRecords]:
         """Ask for what follows the heads of a thread's logs, and for logs that are not here.
 
         Args:
             peer: The host.
             thread: The thread as it is here.
+            offsets: Other records than the heads to go on from, by log ID.
+            limit: How many records of each log are wanted.
         """
+        places = {log.id: offsets.get(log.id, Place(log.head, log.counter)) for log in thread.logs}
         body = pb.GetRecordsRequest.Body(
             threadID=thread.id.bytes,
             serviceKey=thread.key.service,
             logs=[
                 pb.GetRecordsRequest.Body.LogEntry(
-                    logID=log.id, offset=log.head or b"", limit=PULL_LIMIT, counter=log.counter
+                    logID=log_id, offset=place.record or b"", limit=limit, counter=place.position
                 )
-                for log in thread.logs
+                for log_id, place in places.items()
             ],
         )
         request = pb.GetRecordsRequest(body=body).SerializeToString()

@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from net import cid, peer_codec, remote_logs
+from net import cid, forks, peer_codec, remote_logs
+from net.arrivals import place_of
 from net.commits import commit
 from net.errors import LogNotFoundError, NetError, OutOfOrderError, ThreadNotFoundError
 from net.network import Network
-from net.peer_codec import LogHead, Offset
+from net.peer_codec import Offset
 from net.peer_errors import UnknownMethodError
 from net.remote_logs import RemoteLog, hosts_of
 from net.thread_id import ThreadID
@@ -18,7 +19,6 @@ from net.threads import LogInfo, ThreadInfo, Threads
 from proto import net_pb2 as pb
 from store import records as record_rows
 from store import threads as rows
-from store.blocks import BlockKind
 from store.engine import Engine, Reader, Transaction
 from store.errors import StatusCode
 from store.records import RecordRow
@@ -241,16 +241,6 @@ class PeerService:
         self._events.has_changed(thread)
 
 
-def is_behind(log: LogHead, head: bytes | None) -> bool:
-    """Whether a log here has another head than another host says.
-
-    Args:
-        log: As the other host tells of it.
-        head: The head here.
-    """
-    return log.head is not None and log.head != head
-
-
 def _chunks(reader: Reader, thread: ThreadInfo, offsets: dict[bytes, Offset]) -> Iterator[_Chunk]:
     """Share a reply among the logs that have news."""
     wanted: list[tuple[LogInfo, int, int]] = []
@@ -287,7 +277,9 @@ def _first_behind(reader: Reader, thread_number: int, log: LogInfo, offset: Offs
         row = record_rows.get_record(reader, thread_number, log.number, offset.counter)
         if row is not None and row.cid == offset.head:
             return offset.counter + 1
-    place = record_rows.find_block(reader, offset.head, thread_number)
-    if place is None or (place.log_number, place.kind) != (log.number, BlockKind.RECORD):
-        return log.counter + 1
-    return place.position + 1
+    position, is_beside = place_of(reader, thread_number, log.number, offset.head)
+    if not is_beside:
+        return position + 1 if position else log.counter + 1
+    # The other side has another history of the log: it is given this one from where they part.
+    parted = forks.parting(reader, thread_number, offset.head)
+    return log.counter + 1 if parted is None else parted[0] + 1

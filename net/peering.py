@@ -18,6 +18,7 @@ from net.replication import Replication
 from net.sync import Sleep, Sync
 from net.thread_id import ThreadID
 from net.threads import Threads
+from store import branches
 from store import records as record_rows
 from store.engine import Engine, Reader
 
@@ -86,7 +87,7 @@ class Peering:
         self.seconds = seconds
         self.book = AddressBook(engine)
         client = PeerClient(transport, self.book)
-        puller = Puller(engine, threads, network, client, self.book, GapFiller(network, client), self._changed)
+        puller = Puller(engine, threads, network, client, self.book, GapFiller(engine, network, client), self._changed)
         self.sync = Sync(
             engine,
             threads,
@@ -128,7 +129,10 @@ class Peering:
         wanted = [each for each in cids if len(each) == cid.BLOCK_CID_BYTES and each.startswith(cid.BLOCK_PREFIX)]
 
         def find(reader: Reader) -> dict[bytes, bytes]:
-            found = ((each, record_rows.get_block(reader, each)) for each in wanted[:MAX_GIVEN])
+            found = (
+                (each, record_rows.get_block(reader, each) or branches.get_block(reader, each))
+                for each in wanted[:MAX_GIVEN]
+            )
             return {each: block for each, block in found if block is not None}
 
         return await self._engine.read(find)

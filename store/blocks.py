@@ -71,6 +71,21 @@ def put_segment(
     transaction.put(tables.segment(thread_number, log_number, last // SEGMENT_RECORDS - 1), names)
 
 
+def delete_segments(reader: Reader, transaction: Transaction, thread_number: int, log_number: int, last: int) -> None:
+    """Forget what names the blocks of records that leave a log.
+
+    Args:
+        reader: The state that the transaction builds on.
+        transaction: What it is a part of.
+        thread_number: The thread.
+        log_number: The log.
+        last: The position of the last record that stays; a segment that holds more than it stays not.
+    """
+    first = tables.segment(thread_number, log_number, last // SEGMENT_RECORDS)
+    for key, _ in reader.scan(first, tables.segment(thread_number, log_number + 1, 0)):
+        transaction.delete(key)
+
+
 def candidates(reader: Reader, cid: bytes, thread_number: int | None) -> Iterator[BlockPlace]:
     """Where a block may be, according to the segments; the newest come first.
 

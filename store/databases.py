@@ -125,6 +125,7 @@ def put_progress(transaction: Transaction, thread_number: int, old: ProgressRow,
         new: Where it is after it.
     """
     key = tables.progress(thread_number)
-    transaction.require(key, _progress.encode(old) if old != ProgressRow() else None)
+    if key not in transaction.requirements:
+        transaction.require(key, _progress.encode(old) if old != ProgressRow() else None)
     if new != old:
         transaction.put(key, _progress.encode(new))

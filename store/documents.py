@@ -116,6 +116,23 @@ def put_patch(
     transaction.put(tables.patch(thread_number, collection_number, instance_id, order), b"")
 
 
+def delete_patch(
+    reader: Reader,
+    transaction: Transaction,
+    thread_number: int,
+    collection_number: int,
+    instance_id: str,
+    place: PatchPlace,
+) -> bool:
+    """Forget where a patch of an instance is; tells whether it was known."""
+    order = (place.timestamp, place.log_number, place.position, place.index)
+    key = tables.patch(thread_number, collection_number, instance_id, order)
+    if reader.get(key) is None:
+        return False
+    transaction.delete(key)
+    return True
+
+
 def patches_of(
     reader: Reader,
     thread_number: int,

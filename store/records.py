@@ -76,6 +76,11 @@ def put_refusal(
     )
 
 
+def delete_record(transaction: Transaction, thread_number: int, log_number: int, position: int) -> None:
+    """Take a record out of its log; those behind it go as well, and what names their blocks."""
+    transaction.delete(tables.record(thread_number, log_number, position))
+
+
 def cids_of(row: RecordRow) -> tuple[bytes, bytes, bytes, bytes]:
     """The CIDs of a record's four blocks: record, event, header, body."""
     return (row.cid, *row.block_cids)

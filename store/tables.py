@@ -22,6 +22,7 @@ _IDENTITY_LOG: Final = b"\x04"
 _RECORD: Final = b"\x05"
 _SEGMENT: Final = b"\x06"
 _PEER: Final = b"\x07"
+_BRANCH: Final = b"\x08"
 _DATABASE: Final = b"\x10"
 _COLLECTION: Final = b"\x11"
 _DOCUMENT: Final = b"\x12"
@@ -45,7 +46,7 @@ _FILE_BLOCK: Final = b"\x40"
 _FILE_BLOCK_USE: Final = b"\x41"
 
 _UNDER_NUMBER: Final = (
-    *(_LOG, _HEAD, _IDENTITY_LOG, _RECORD, _SEGMENT),
+    *(_LOG, _HEAD, _IDENTITY_LOG, _RECORD, _SEGMENT, _BRANCH),
     *(_COLLECTION, _DOCUMENT, _INDEX_ENTRY, _PATCH, _CHANGE, _WAITING),
 )
 
@@ -156,6 +157,16 @@ def segment_of(key: bytes) -> tuple[int, int, int]:
     """Thread number, log number and number in a key of `segment`."""
     thread_number, log_number, number = _THREE_NUMBERS.unpack_from(key, 1)
     return thread_number, log_number, number
+
+
+def branch(thread_number: int, cid: bytes) -> bytes:
+    """Key of a record beside its log, by its CID."""
+    return _BRANCH + _NUMBER.pack(thread_number) + cid
+
+
+def branches(thread_number: int | None = None) -> Range:
+    """All records beside their logs, or those of one thread."""
+    return _whole(_BRANCH if thread_number is None else _BRANCH + _NUMBER.pack(thread_number))
 
 
 def peer(peer_id: bytes) -> bytes:

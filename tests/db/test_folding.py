@@ -471,10 +471,101 @@ async def test_records_are_taken_in_order_only_and_once_and_from_their_log_only(
             await host.database.accept(log.id, other.records)
         await asyncio.gather(*(host.database.accept(log.id, log.records) for _ in range(3)))
         assert set(host.documents()) == {"0", "1", "2", "3"}
-        fork = Log(1, head=None)
-        fork.append(patch(CREATE, "fork", 1))
-        with pytest.raises(OutOfOrderError):
-            await host.database.accept(fork.id, fork.records)
+
+
+def forked(log, length):
+    """Another history of a log, which has its first records in common with it."""
+    other = Log(log.seed, number=log.number, records=log.records[:length])
+    other.patches = [entry for entry in log.patches if entry[0][2] <= length]
+    cipher = Cipher(KEY.service)
+    other.head = records.open_envelope(log.records[length - 1].record, cipher).cid if length else None
+    return other
+
+
+async def test_patches_of_a_history_that_lost_come_out_of_the_instances():
+    log, third = Log(1), Log(2)
+    log.append(patch(CREATE, "a", 10, x=1))
+    log.append(patch(CREATE, "b", 11, x=1))
+    other = forked(log, 2)
+    log.append(patch(SAVE, "a", 20, x=2), patch(CREATE, "lost", 21, v=1))
+    log.append(patch(DELETE, "b", 22))
+    other.append(patch(SAVE, "a", 15, z=5))
+    other.append(patch(CREATE, "new", 16))
+    other.append(patch(SAVE, "b", 17, x=9))
+    third.append(patch(SAVE, "a", 18, y=3), patch(SAVE, "lost", 30, y=4))
+    async with Host() as host:
+        await host.open(THINGS, logs=[log, third])
+        await host.database.accept(log.id, log.records)
+        await host.database.accept(third.id, third.records)
+        assert host.documents() == fold([log, third])
+        await host.database.accept(other.id, other.records[:3])
+        assert host.documents() == fold([log, third])
+        with host.database.listen([], HOST.public) as listener:
+            await host.database.accept(other.id, other.records)
+            events, heard = listener.events(), {}
+            while heard.get("b") != b'{"_id":"b","x":9}':
+                event = await anext(events)
+                heard[event.instance_id] = event.instance
+            await events.aclose()
+        assert host.documents() == fold([other, third])
+        assert {id_: text and json.loads(text) for id_, text in heard.items()} == {
+            **host.documents(),
+            "lost": {"_id": "lost", "y": 4},
+        }
+        for _ in range(3):
+            log.append(patch(SAVE, "a", 40, w=1))
+        await host.database.accept(log.id, log.records)
+        assert host.documents() == fold([log, third])
+
+
+HISTORIES = st.lists(
+    st.tuples(
+        st.integers(0, 3),
+        st.integers(0, 8),
+        st.lists(
+            st.tuples(
+                st.sampled_from([CREATE, SAVE, DELETE]), st.sampled_from("abc"), st.integers(1, 30), st.integers(0, 3)
+            ),
+            min_size=1,
+            max_size=8,
+        ),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(HISTORIES, st.randoms(use_true_random=False))
+async def test_hosts_agree_whatever_histories_of_a_log_come_in_which_order(made, chance):
+    third = Log(2)
+    for number in range(4):
+        third.append(patch(SAVE, "abc"[number % 3], 7 * number, t=number))
+    histories = [Log(1)]
+    histories[0].append(patch(CREATE, "a", 1, age=0), patch(CREATE, "later", 1, "later"))
+    for which, length, patches in made:
+        base = histories[which % len(histories)]
+        history = forked(base, min(length, len(base.records)))
+        for kind, instance_id, timestamp, x in patches:
+            history.append(patch(kind, instance_id, timestamp, age=x), patch(SAVE, "z", timestamp, "later", age=x))
+        histories.append(history)
+    chosen = min(histories, key=lambda history: (-len(history.records), history.head))
+    for _ in range(2):
+        given_out = [*histories, third]
+        chance.shuffle(given_out)
+        async with Host() as host:
+            await host.open(CollectionConfig("things", OPEN, indexes=(Index("age"),)), logs=[histories[0], third])
+            for each in given_out:
+                await host.database.accept(each.id, each.records)
+            assert host.documents() == fold([chosen, third])
+            await host.database.new_collection(CollectionConfig("later", OPEN))
+            assert host.documents("later") == fold([chosen], ("later",))
+            found = await host.database.find(
+                "things", b'{"ands":[{"fieldPath":"age","operation":0,"value":{"float":1}}]}', HOST.public
+            )
+            assert {json.loads(text)["_id"] for text in found} == {
+                id_ for id_, document in host.documents().items() if document.get("age") == 1
+            }
 
 
 async def test_listeners_hear_of_what_others_wrote_as_it_changes_the_instance():

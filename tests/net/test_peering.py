@@ -6,111 +6,18 @@ import os
 import random
 
 import pytest
+from wires import WHERE, Node, Wire, in_step, new_thread, quiet, until
 
 from net import cbor, peer_codec
 from net.errors import KeyMismatchError, LogExistsError, MissingKeyError, RecordNotFoundError, ThreadNotFoundError
 from net.keys import PrivateKey
-from net.multiaddr import Multiaddr, peer_address, thread_address
-from net.network import Network
+from net.multiaddr import peer_address, thread_address
 from net.peer_errors import PeerRefusedError, PeerUnreachableError
 from net.peer_service import CHUNK_BYTES
-from net.peering import Peering
 from net.remote_logs import edges_of
-from net.thread_id import ThreadID
 from net.thread_key import ThreadKey
-from net.threads import Threads
 from proto import net_pb2 as pb
-from store import tables
-from store.errors import StatusCode, ThreaddError
-from store.memory import MemoryEngine
-
-WHERE = Multiaddr.from_text("/ip4/127.0.0.1/tcp/4006")
-
-
-class Wire:
-    """Carries calls between nodes, as the host does: unknown peers and cut ones cannot be reached."""
-
-    def __init__(self):
-        self.nodes, self.cut, self.calls, self.dialled = {}, set(), [], set()
-
-    def of(self, caller):
-        return _End(self, caller)
-
-
-class _End:
-    def __init__(self, wire, caller):
-        self.wire, self.caller = wire, caller
-
-    async def request(self, peer, addresses, method, body, seconds):
-        wire = self.wire
-        await asyncio.sleep(0)
-        if peer not in wire.nodes or {peer, self.caller} & wire.cut:
-            raise PeerUnreachableError
-        node = wire.nodes[peer]
-        if (self.caller, peer) not in wire.dialled and self.caller in wire.nodes:
-            wire.dialled |= {(self.caller, peer), (peer, self.caller)}
-            node.peering.is_connected(self.caller, dialled=False)
-        wire.calls.append((self.caller, peer, method.removeprefix(peer_codec.SERVICE)))
-        try:
-            return await node.peering.service.handle(self.caller, method, body)
-        except ThreaddError as error:
-            raise PeerRefusedError(error.code, error.text) from error
-
-    async def fetch(self, peer, addresses, cids, seconds):
-        if peer not in self.wire.nodes or {peer, self.caller} & self.wire.cut:
-            raise PeerUnreachableError
-        return await self.wire.nodes[peer].peering.blocks(list(cids))
-
-
-class Node:
-    def __init__(self, wire, engine=None, key=None, scale=0.02):
-        self.wire = wire
-        self.engine = engine or MemoryEngine()
-        self.key = key or PrivateKey(os.urandom(32))
-        self.id = self.key.public.peer_id
-        self.threads = Threads(self.engine, self.key, os.urandom, lambda: 1)
-        self.network = Network(self.engine, self.threads, tables.database, lambda _: None)
-
-        async def sleep(seconds):
-            await asyncio.sleep(seconds * scale)
-
-        self.peering = Peering(
-            self.engine,
-            self.threads,
-            self.network,
-            wire.of(self.id),
-            lambda: 1,
-            sleep=sleep,
-            chance=random.Random(1),
-        )
-        self.verbs = self.peering.replication
-        wire.nodes[self.id] = self
-
-    def start(self):
-        self.peering.sync.start()
-        return self
-
-    async def stop(self):
-        self.wire.nodes.pop(self.id, None)
-        self.wire.dialled = {pair for pair in self.wire.dialled if self.id not in pair}
-        await self.peering.sync.close()
-        await self.network.close()
-
-    async def restart(self):
-        await self.stop()
-        return Node(self.wire, self.engine, self.key)
-
-    def address(self, thread):
-        return thread_address(WHERE, self.id, thread)
-
-    async def write(self, thread, number=1, who=None):
-        return [
-            await self.network.create_record(thread, cbor.text_string(f"{n}"), who or self.key.public)
-            for n in range(number)
-        ]
-
-    def heads(self, thread):
-        return {log.id: (log.head, log.counter) for log in self.threads.get(self.engine, thread).logs}
+from store.errors import StatusCode
 
 
 @pytest.fixture
@@ -119,36 +26,6 @@ async def wire():
     yield made
     for node in list(made.nodes.values()):
         await node.stop()
-
-
-def new_thread():
-    return ThreadID(b"\1\x55" + os.urandom(32)), ThreadKey(os.urandom(32), os.urandom(32))
-
-
-async def until(condition, seconds=10):
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
-            await asyncio.sleep(0.005)
-
-
-async def in_step(thread, *nodes, seconds=10):
-    def equal():
-        first, *others = [node.heads(thread) for node in nodes]
-        return all(other == first for other in others)
-
-    try:
-        await until(equal, seconds)
-    except TimeoutError:
-        raise AssertionError([(node.heads(thread), node.peering.sync.states()) for node in nodes]) from None
-
-
-async def quiet(wire, thread, *nodes):
-    """Wait until all know that all is equal; then cycles are all that goes on."""
-    await in_step(thread, *nodes)
-    await asyncio.sleep(0.3)
-    wire.calls.clear()
-    await asyncio.sleep(0.5)
-    assert {method for _, _, method in wire.calls} <= {"ExchangeEdges"}, wire.calls
 
 
 async def two(wire, records=3):

@@ -39,8 +39,8 @@ from threadd.db.timestamps import InstanceIDs
 from threadd.db.transactions import WriteTransaction
 from threadd.db.views import View
 
-_RECORDS_AT_ONCE = 256
-"""How many records from elsewhere are taken before others have a turn."""
+_RECORDS_AT_ONCE = 128
+"""How many records from elsewhere are one transaction, before others have a turn."""
 
 TRANSACTION_SECONDS = 30.0
 """How long a client may hold a transaction open: its state keeps old pages of the store from being used again."""
@@ -301,16 +301,21 @@ class Database:
     async def accept(self, log_id: bytes, records: Sequence[RecordBlocks]) -> None:
         """See `ThreadApp`: what a record means for collections that are not there yet waits for them."""
         for first in range(0, len(records), _RECORDS_AT_ONCE):
-            enqueued: list[asyncio.Future[None]] = []
-            try:
-                async with self._turn():
+            async with self._turn():
+                arriving = self._sequencer.arriving()
+                failure: BaseException | None = None
+                try:
                     for each in records[first : first + _RECORDS_AT_ONCE]:
-                        committed = await self._sequencer.take(log_id, each, self._collection_or_none)
-                        if committed is not None:
-                            enqueued.append(committed)
-            finally:
-                # Where one is refused, those before it are on disk when the caller hears of it.
-                await asyncio.shield(asyncio.gather(*enqueued))
+                        await arriving.take(log_id, each, self._collection_or_none)
+                except BaseException as error:
+                    if not arriving.is_whole:
+                        raise
+                    failure = error
+                committed = self._sequencer.send(arriving)
+            # Where one is refused, those before it are on disk when the caller hears of it.
+            await asyncio.shield(committed)
+            if failure is not None:
+                raise failure
 
     async def has(self, collection: str, instance_ids: Sequence[str], reader: PublicKey) -> bool:
         """Whether all of some instances are there.

@@ -8,27 +8,21 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from net import arrivals
-from net.arrivals import Arrival
-from net.errors import DecryptionError, InvalidBlockError, InvalidRecordError, OutOfOrderError
 from net.keys import PublicKey
 from net.patches import encode_body
-from net.records import RecordBlocks
 from net.threads import AppendedRecord, ThreadInfo, Threads
 from store import databases as database_rows
 from store import documents as document_rows
 from store import failpoints
 from store import records as record_rows
-from store.databases import ProgressRow
-from store.documents import ChangeRow, PatchPlace
+from store.documents import PatchPlace
 from store.engine import Engine, Transaction
 from store.failpoints import Failpoint
 from store.overlay import Overlay
-from threadd.db import indexes
+from threadd.db import changes
+from threadd.db.arriving import Arriving
 from threadd.db.collections import Collection
-from threadd.db.folding import History
 from threadd.db.judge import Judge
-from threadd.db.reducer import CollectionOf, Reduced, Reducer, RemoteRecord
 from threadd.db.timestamps import InstanceIDs, Timestamps
 from threadd.db.transactions import Change, WriteTransaction
 
@@ -68,8 +62,7 @@ class Sequencer:
         self._last: asyncio.Future[None] | None = None
         progress = database_rows.get_progress(engine, thread.number)
         self._timestamps = Timestamps(clock, progress.timestamp)
-        self._history = History(self.reader, threads, thread)
-        self._reducer = Reducer(self._history, self._timestamps, judge_of)
+        self._judge_of = judge_of
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[None, None]:
@@ -121,43 +114,31 @@ class Sequencer:
         Raises:
             UniqueConstraintError: As `indexes.stage`.
         """
-        indexes.stage(transaction, self.reader, self._thread.number, built.changes, unique=True)
+        changes.stage(transaction, self.reader, self._thread.number, built.changes, self._timestamps, unique=True)
         body = encode_body([change.patch for change in built.changes])
         record = self._threads.append(self.reader, transaction, self._thread.id, built.judge.identity, body)
-        self._stage(transaction, list(enumerate(built.changes)), record.log_number, record.position)
+        for index, change in enumerate(built.changes):
+            patch, collection = change.patch, change.collection.number
+            place = PatchPlace(patch.timestamp, record.log_number, record.position, index)
+            document_rows.put_patch(transaction, self._thread.number, collection, patch.instance_id, place)
         return record
 
-    async def take(
-        self, log_id: bytes, blocks: RecordBlocks, collection_of: CollectionOf
-    ) -> "asyncio.Future[None] | None":
-        """Put a record that was made elsewhere at the end of its log, and send it to the disk with what it means.
+    def arriving(self) -> Arriving:
+        """A transaction of records that were made elsewhere; the caller has the turn until it is sent or dropped."""
+        return Arriving(self.reader, self._threads, self._thread, self._timestamps, self._judge_of)
+
+    def send(self, arriving: Arriving) -> "asyncio.Future[None]":
+        """Send records that were made elsewhere to the disk with what they mean.
 
         Args:
-            log_id: The peer ID of the log.
-            blocks: The record.
-            collection_of: The collections that are there.
+            arriving: The records.
 
         Returns:
-            Done once it is on disk; raises `StoreError` if it is not. None where the record is here already.
-
-        Raises:
-            ThreadNotFoundError, LogNotFoundError, BadSignatureError, NetError: As `arrivals.open_arrival`.
-            OutOfOrderError: It does not follow the last record of its log here.
+            Done once they are on disk; raises `StoreError` if they are not.
         """
-        arrival = arrivals.open_arrival(self.reader, self._thread.id, log_id, blocks)
-        if arrival.kept_at:
-            return None
-        if not arrival.is_next:
-            raise OutOfOrderError
-        reduced = await self._reduce(arrival, collection_of)
-        transaction = Transaction()
-        record = arrivals.stage(self.reader, transaction, arrival, reduced.refused)
-        for name in reduced.waiting:
-            document_rows.put_waiting(
-                transaction, self._thread.number, name, arrival.log_number, arrival.head.counter + 1
-            )
-        self._stage_remote(transaction, reduced.changes, arrival.log_number, arrival.head.counter + 1)
-        return self._submit(transaction, reduced.changes, record)
+        committed = self.reader.submit(arriving.transaction)
+        self.watch(committed, arriving.changes, arriving.records)
+        return committed
 
     async def take_waiting(self, collection: Collection, log_number: int, position: int) -> "asyncio.Future[None]":
         """Apply the patches that a kept record has for a collection.
@@ -170,82 +151,33 @@ class Sequencer:
         Returns:
             Done once it is on disk; raises `StoreError` if it is not.
         """
-        thread = self._thread
-        transaction = Transaction()
-        row = record_rows.get_record(self.reader, thread.number, log_number, position)
-        kept = self._threads.read_record(self.reader, thread.id, log_number, position)
-        changes: list[tuple[int, Change]] = []
-        if row is not None and kept is not None:
-            log_id = self._history.log_id(log_number)
-            record = RemoteRecord(log_id, log_number, position, kept.author, kept.body)
-            reduced = await self._reducer.reduce(record, {collection.name: collection}.get, collection.name)
-            changes = reduced.changes
-            if reduced.refused:
-                record_rows.put_refusal(transaction, thread.number, log_number, position, row, reduced.refused)
-        self._stage_remote(transaction, changes, log_number, position)
-        return self._submit(transaction, changes, None)
-
-    async def _reduce(self, arrival: Arrival, collection_of: CollectionOf) -> Reduced:
-        try:
-            body = self._threads.open_body(self.reader, self._thread.id, arrival.opened.record.blocks)
-        except (DecryptionError, InvalidBlockError, InvalidRecordError) as error:
-            return Reduced(refused=error.text)
-        position = arrival.head.counter + 1
-        record = RemoteRecord(arrival.log_id, arrival.log_number, position, arrival.opened.author, body)
-        return await self._reducer.reduce(record, collection_of)
-
-    def _submit(
-        self, transaction: Transaction, changes: Sequence[tuple[int, Change]], record: AppendedRecord | None
-    ) -> "asyncio.Future[None]":
-        committed = self.reader.submit(transaction)
-        self.watch(committed, [change for _, change in changes], record)
-        return committed
+        thread, arriving = self._thread.number, self.arriving()
+        row = record_rows.get_record(self.reader, thread, log_number, position)
+        if row is not None:
+            refused = await arriving.take_waiting(collection, log_number, position)
+            if refused:
+                record_rows.put_refusal(arriving.transaction, thread, log_number, position, row, refused)
+        return self.send(arriving)
 
     def watch(
-        self, committed: "asyncio.Future[None]", changes: Sequence[Change], record: AppendedRecord | None
+        self, committed: "asyncio.Future[None]", changes: Sequence[Change], records: Sequence[AppendedRecord]
     ) -> None:
         """Tell of changes once they are on disk; what is built next waits for them where it has to.
 
         Args:
             committed: Done once they are.
             changes: The changes.
-            record: Their record, where it is a new one.
+            records: What logs gain with them.
         """
         seen = [change for change in changes if change.is_seen]
-        committed.add_done_callback(lambda done: self._observe(done, record, seen))
+        committed.add_done_callback(lambda done: self._observe(done, records, seen))
         self._last = committed
 
-    def _stage_remote(
-        self, transaction: Transaction, changes: Sequence[tuple[int, Change]], log_number: int, position: int
+    def _observe(
+        self, done: "asyncio.Future[None]", records: Sequence[AppendedRecord], changes: Sequence[Change]
     ) -> None:
-        if changes:
-            all_changes = [change for _, change in changes]
-            indexes.stage(transaction, self.reader, self._thread.number, all_changes, unique=False)
-            self._stage(transaction, changes, log_number, position)
-
-    def _stage(
-        self, transaction: Transaction, changes: Sequence[tuple[int, Change]], log_number: int, position: int
-    ) -> None:
-        """Add to a transaction what a record's patches, with their places in it, make of the documents."""
-        thread = self._thread.number
-        progress = database_rows.get_progress(self.reader, thread)
-        sequence = progress.sequence
-        for index, change in changes:
-            patch, collection = change.patch, change.collection.number
-            place = PatchPlace(patch.timestamp, log_number, position, index)
-            document_rows.put_document(transaction, thread, collection, patch.instance_id, change.after)
-            document_rows.put_patch(transaction, thread, collection, patch.instance_id, place)
-            if change.is_seen:
-                sequence += 1
-                is_hidden = change.after is None and change.collection.config.read_filter
-                before = change.before if is_hidden else None
-                row = ChangeRow(collection, patch.instance_id, change.action, change.after, before)
-                document_rows.put_change(transaction, thread, sequence, row)
-        database_rows.put_progress(transaction, thread, progress, ProgressRow(sequence, self._timestamps.last))
-
-    def _observe(self, done: "asyncio.Future[None]", record: AppendedRecord | None, changes: Sequence[Change]) -> None:
         if not done.cancelled() and done.exception() is None:
-            if record is not None:
+            for record in records:
                 self._threads.feed.tell(record)
             self._observer(changes)
 
@@ -277,5 +209,5 @@ async def enqueue_together(parts: Sequence[tuple[Sequencer, WriteTransaction]]) 
     for sequencer, _ in parts[1:]:
         sequencer.reader.follow(transaction, committed)
     for (sequencer, built), record in zip(parts, records, strict=True):
-        sequencer.watch(committed, built.changes, record)
+        sequencer.watch(committed, built.changes, [record])
     return committed
