@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says something of the machine, not of the rule.
-settings.register_profile("threadd", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("threadd")
-
 # The helper modules of the tests are plain modules beside this file; importlib mode puts no folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from daemons import Daemon, prepare_threadd
+
+# How long an example takes says something of the machine, not of the rule.
+settings.register_profile("threadd", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("threadd")
 
 
 @pytest.fixture
