@@ -149,6 +149,12 @@ def _parse_count(text: str) -> int:
     return int(text)
 
 
+def _parse_positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise ValueError("is not a whole number of one or more")
+    return int(text)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class SmtpServer:
     """A server that takes e-mail.
@@ -307,6 +313,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("tls_key", _OFF, _parse_file, "The key of --tls-cert (PEM).", _FILE),
     Setting("threads_per_owner", "100", _parse_count, "Threads one owner may have through the Hub; 0: any.", "COUNT"),
     Setting("bytes_per_owner", "0", _parse_count, "How large one owner's buckets may be together; 0: any.", "BYTES"),
+    Setting("max_message", "16777216", _parse_positive, "How large one request message may be.", "BYTES"),
+    Setting("max_instances", "100000", _parse_positive, "How many instances one message may hold.", "COUNT"),
+    Setting("max_schema", "1048576", _parse_positive, "How large the schema of a collection may be.", "BYTES"),
+    Setting(
+        "max_streams",
+        "4096",
+        _parse_positive,
+        "How many listeners and other streams one identity may have open at a door.",
+        "COUNT",
+    ),
+    Setting("max_query_time", "120", _parse_positive, "How long one query may take.", "SECONDS"),
+    Setting("max_transaction_time", "30", _parse_positive, "How long a client may hold a transaction.", "SECONDS"),
     Setting(
         "confirm",
         "loopback",
@@ -357,6 +375,12 @@ class Settings:
     tls_key: Path | None
     threads_per_owner: int
     bytes_per_owner: int
+    max_message: int
+    max_instances: int
+    max_schema: int
+    max_streams: int
+    max_query_time: int
+    max_transaction_time: int
     confirm: str
     confirm_secret: str = dataclasses.field(repr=False)
     smtp: SmtpServer | None

@@ -18,6 +18,7 @@ from store.accounts import ApiKeyRow
 from threadd.api.dispatcher import Dispatcher
 from threadd.api.doors import Services, hub_dispatcher, threads_dispatcher
 from threadd.api.health_service import Health
+from threadd.api.limits import Limits
 from threadd.buckets.buckets import Options
 from threadd.config import Endpoint, Settings
 from threadd.control import ControlServer
@@ -71,6 +72,7 @@ async def run(settings: Settings, output: TextIO | None = None) -> None:
             threads_per_owner=settings.threads_per_owner,
             confirmation=_confirmation(settings),
             bucket_options=Options(settings.gateway_url, settings.gateway_domain, settings.bytes_per_owner),
+            transaction_seconds=settings.max_transaction_time,
         )
         rooms = await stack.enter_async_context(opening)
         peers = await stack.enter_async_context(open_host(rooms, settings))
@@ -86,6 +88,15 @@ async def run(settings: Settings, output: TextIO | None = None) -> None:
         await stop.wait()
         log.info("draining")
     log.info("stopped")
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        instances=settings.max_instances,
+        schema_bytes=settings.max_schema,
+        streams=settings.max_streams,
+        scan_seconds=settings.max_query_time,
+    )
 
 
 def _confirmation(settings: Settings) -> ConfirmationOptions:
@@ -141,8 +152,9 @@ class _Doors:
         )
         settings = self._settings
         calls = self.measures.calls
-        hub = hub_dispatcher(services, self._rooms.hub, observer=calls["hub"])
-        threads = threads_dispatcher(services, observer=calls["threads"])
+        limits, size = _limits(settings), settings.max_message
+        hub = hub_dispatcher(services, self._rooms.hub, max_message_bytes=size, observer=calls["hub"], limits=limits)
+        threads = threads_dispatcher(services, max_message_bytes=size, observer=calls["threads"], limits=limits)
         self.measures.start()
         tls = Tls.load(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
         await self._open_grpc("hub_api", settings.hub_api, hub, tls)

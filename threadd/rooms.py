@@ -22,6 +22,7 @@ from threadd.browsing import Browser
 from threadd.bucket_files import BucketFiles
 from threadd.buckets.buckets import Buckets, Options
 from threadd.buckets.instances import Instances
+from threadd.db.database import TRANSACTION_SECONDS
 from threadd.db.manager import Manager
 from threadd.hub.accounts import Accounts
 from threadd.hub.api_keys import ApiKeys
@@ -76,6 +77,7 @@ async def open_rooms(
     threads_per_owner: int = DEFAULT_QUOTA,
     confirmation: ConfirmationOptions | None = None,
     bucket_options: Options | None = None,
+    transaction_seconds: float = TRANSACTION_SECONDS,
     randomness: Randomness = os.urandom,
     clock: Callable[[], int] = time.time_ns,
 ) -> AsyncGenerator[Rooms, None]:
@@ -86,6 +88,7 @@ async def open_rooms(
         threads_per_owner: How many threads an owner may have through the Hub; 0 for any number.
         confirmation: How sign-ups, sign-ins and invitations are confirmed; at once when left out.
         bucket_options: Where links to buckets lead and how large they may be; nowhere and any size when left out.
+        transaction_seconds: How long a client may hold a transaction open.
         randomness: Gives so many unpredictable bytes.
         clock: Nanoseconds since 1970.
 
@@ -103,7 +106,7 @@ async def open_rooms(
         host_key = hostkey.load(repo, randomness)
 
         threads = Threads(engine, host_key, randomness, clock)
-        databases = Manager(engine, threads, clock)
+        databases = Manager(engine, threads, clock, transaction_seconds=transaction_seconds)
         stack.push_async_callback(databases.close)
         network = Network(engine, threads, tables.database, databases.app_of)
         stack.push_async_callback(network.close)

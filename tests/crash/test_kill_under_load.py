@@ -37,7 +37,7 @@ SCHEMA = {
 MOST_HITS = 40
 """A failpoint kills when it is come by for the so many-th time at most."""
 
-pytestmark = pytest.mark.timeout(300 + 20 * ROUNDS)
+pytestmark = pytest.mark.timeout(600 + 60 * ROUNDS)
 
 
 class Client:

@@ -116,11 +116,16 @@ def unreadable_thread(found):
     return {tables.thread(found.thread.id): b"\xff"}
 
 
+def garbled_name(found):
+    key = tables.database(found.thread.number)
+    return {key: found.reader.get(key).replace(b"things", b"\xff" * 6)}
+
+
 REPAIRED = (
     *(lost_document, changed_document, revived_document, lost_entry, wrong_entry, lost_segment, segment_of_nothing),
     *(lost_patch, left_over_document, left_over_thread, left_over_index),
 )
-LOST = (lost_record, changed_record, early_head, lost_change, lost_progress, unreadable_thread)
+LOST = (lost_record, changed_record, early_head, lost_change, lost_progress, unreadable_thread, garbled_name)
 
 
 async def damage(repo, thread_id, case):

@@ -29,6 +29,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from store.errors import StatusCode
+from threadd.api.limits import DEFAULTS, Check, Limits, OpenStreams
 from threadd.api.observing import Observer
 from threadd.api.statuses import (
     DeadlineError,
@@ -198,11 +199,13 @@ class _Bound:
         method: The method.
         handler: The servicer's method, or None where it has none.
         decode: Makes a request of bytes.
+        check: Refuses a request that asks for too much; None where no limit is about it.
     """
 
     method: Method
     handler: Handler | None
     decode: Callable[[bytes], Any]
+    check: Check | None
 
 
 class _Nobody:
@@ -222,12 +225,20 @@ class Dispatcher:
         policy: Who may call what.
         max_message_bytes: The limit of one request message.
         observer: Hears of every call.
+        limits: What a call and a caller may ask for, beside the size of a message.
     """
 
     def __init__(
-        self, policy: Policy, *, max_message_bytes: int = MAX_MESSAGE_BYTES, observer: Observer | None = None
+        self,
+        policy: Policy,
+        *,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        observer: Observer | None = None,
+        limits: Limits = DEFAULTS,
     ) -> None:
         self.max_message_bytes = max_message_bytes
+        self._limits = limits
+        self._streams = OpenStreams(limits.streams)
         self._observer = observer or _Nobody()
         self._policy = policy
         self._bound: dict[str, _Bound] = {}
@@ -249,7 +260,10 @@ class Dispatcher:
             method = Method.of(descriptor)
             handler = getattr(servicer, snake_case(descriptor.name), None)
             self._methods[method.full_name] = method
-            self._bound[method.full_name] = _Bound(method, handler, method.request_type.FromString)
+            if handler is not None:
+                handler = self._limits.timed(descriptor.name, handler)
+            check = self._limits.check_of(descriptor.input_type)
+            self._bound[method.full_name] = _Bound(method, handler, method.request_type.FromString, check)
 
     async def invoke_unary(self, call: Call, body: bytes) -> bytes:
         """Run a call of a method that is unary on both sides.
@@ -308,9 +322,11 @@ class Dispatcher:
             requests = self._decoded(bound, bodies)
             argument: Any = requests if method.client_streaming else await _until(call.deadline, _only(requests))
             if method.server_streaming:
-                async with aclosing(handler(call, argument)) as replies:
-                    while (reply := await _until(call.deadline, anext(replies, None))) is not None:
-                        yield reply.SerializeToString()
+                identity = getattr(call, "identity", None)
+                with self._streams.one_more(identity):
+                    async with aclosing(handler(call, argument)) as replies:
+                        while (reply := await _until(call.deadline, anext(replies, None))) is not None:
+                            yield reply.SerializeToString()
             else:
                 run = _run_as_it_is if method.client_streaming else self._policy.run
                 reply = await _until(call.deadline, run(call, argument, handler))
@@ -342,10 +358,13 @@ class Dispatcher:
         if len(body) > self.max_message_bytes:
             raise MessageTooLargeError.of(len(body), self.max_message_bytes)
         try:
-            return bound.decode(body)
+            request = bound.decode(body)
         except DecodeError as error:
             name = bound.method.request_type.DESCRIPTOR.full_name
             raise InvalidRequestError(f"request is not a valid {name} message: {error}") from error
+        if bound.check is not None:
+            bound.check(request)
+        return request
 
     async def _decoded(self, bound: _Bound, bodies: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         async for body in bodies:

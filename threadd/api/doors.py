@@ -41,8 +41,9 @@ from threadd.api.accounts_service import AccountsService
 from threadd.api.addresses import HostAddresses
 from threadd.api.authentication import HubDoorPolicy, ThreadsDoorPolicy
 from threadd.api.buckets_service import BucketsService
-from threadd.api.dispatcher import MAX_MESSAGE_BYTES, Dispatcher, Policy
+from threadd.api.dispatcher import MAX_MESSAGE_BYTES, Dispatcher
 from threadd.api.health_service import Health, HealthService
+from threadd.api.limits import DEFAULTS, Limits
 from threadd.api.network_service import NetworkService
 from threadd.api.observing import Observer
 from threadd.api.own_service import OwnService
@@ -118,7 +119,11 @@ class Services:
 
 
 def threads_dispatcher(
-    services: Services, *, max_message_bytes: int = MAX_MESSAGE_BYTES, observer: Observer | None = None
+    services: Services,
+    *,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    observer: Observer | None = None,
+    limits: Limits = DEFAULTS,
 ) -> Dispatcher:
     """What a plain threads daemon and a plain buckets daemon answer.
 
@@ -126,12 +131,21 @@ def threads_dispatcher(
         services: The servicers.
         max_message_bytes: The limit of one request message.
         observer: Hears of every call.
+        limits: What else a call and a caller may ask for.
     """
-    return _dispatcher(services, ThreadsDoorPolicy(services.host, services.revoked), {}, max_message_bytes, observer)
+    policy = ThreadsDoorPolicy(services.host, services.revoked)
+    return _dispatcher(
+        services, {}, Dispatcher(policy, max_message_bytes=max_message_bytes, observer=observer, limits=limits)
+    )
 
 
 def hub_dispatcher(
-    services: Services, hub: Hub, *, max_message_bytes: int = MAX_MESSAGE_BYTES, observer: Observer | None = None
+    services: Services,
+    hub: Hub,
+    *,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    observer: Observer | None = None,
+    limits: Limits = DEFAULTS,
 ) -> Dispatcher:
     """What the Hub answers.
 
@@ -140,21 +154,20 @@ def hub_dispatcher(
         hub: The Hub's rules.
         max_message_bytes: The limit of one request message.
         observer: Hears of every call.
+        limits: What else a call and a caller may ask for.
     """
     own: dict[ServiceDescriptor, object] = {
         accounts_service.DESCRIPTOR: AccountsService(hub),
         users_service.DESCRIPTOR: UsersService(hub),
     }
-    return _dispatcher(services, HubDoorPolicy(hub.gate), own, max_message_bytes, observer)
+    policy = HubDoorPolicy(hub.gate)
+    return _dispatcher(
+        services, own, Dispatcher(policy, max_message_bytes=max_message_bytes, observer=observer, limits=limits)
+    )
 
 
-def _dispatcher(
-    services: Services,
-    policy: Policy,
-    own: dict[ServiceDescriptor, object],
-    max_message_bytes: int,
-    observer: Observer | None,
-) -> Dispatcher:
+def _dispatcher(services: Services, own: dict[ServiceDescriptor, object], dispatcher: Dispatcher) -> Dispatcher:
+    """Register what stands behind both doors, and what stands behind one."""
     servicers = {
         threads_service.DESCRIPTOR: services.threads,
         network_service.DESCRIPTOR: services.network,
@@ -162,7 +175,6 @@ def _dispatcher(
         own_service.DESCRIPTOR: services.own,
         **own,
     }
-    dispatcher = Dispatcher(policy, max_message_bytes=max_message_bytes, observer=observer)
     for service, servicer in servicers.items():
         dispatcher.register(service, servicer)
     names = [service.full_name for service in servicers]
