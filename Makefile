@@ -29,6 +29,7 @@ check: .venv/ready
 bench: .venv/ready
 	.venv/bin/python bench/run.py
 	.venv/bin/python bench/buckets.py
+	.venv/bin/python bench/doors.py
 
 # The daemon is killed as often as ROUNDS says.
 ROUNDS ?= 2000

@@ -116,3 +116,26 @@ window.ended = async ({ threads, thread }) => {
   const found = (await client.find(id, 'C', {})).map((one) => one._id)
   return found.join() === 'whole' ? '' : `found ${found}`
 }
+
+// delays gives how long it takes from a write to its event at a listener, in milliseconds, write by write.
+window.delays = async ({ hub, key, count }) => {
+  const client = await Client.withKeyInfo(key, hub)
+  await client.getToken(PrivateKey.fromRandom())
+  const thread = ThreadID.fromRandom()
+  await client.newDB(thread)
+  await client.newCollection(thread, { name: 'C', schema: { type: 'object', properties: { _id: { type: 'string' } } } })
+  let seen = () => {}
+  client.listen(thread, [], (reply) => reply && seen(reply.instanceID))
+  // Nothing tells when a listener has begun but its first event.
+  const begun = new Promise((resolve) => { seen = resolve })
+  for (let tries = 0; !(await Promise.race([begun, pause(50)])); tries++) await client.create(thread, 'C', [{ _id: `try-${tries}` }])
+  await pause(200)
+  const delays = []
+  for (let number = 0; number < count; number++) {
+    const id = `write-${number}`
+    const event = new Promise((resolve) => { seen = (instance) => instance === id && resolve() })
+    const before = performance.now()
+    await Promise.all([client.create(thread, 'C', [{ _id: id }]), event.then(() => delays.push(performance.now() - before))])
+  }
+  return delays
+}
