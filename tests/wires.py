@@ -56,13 +56,26 @@ class _End:
 
 
 class Node:
-    def __init__(self, wire, engine=None, key=None, scale=0.02):
+    def __init__(
+        self,
+        wire,
+        engine=None,
+        key=None,
+        scale=0.02,
+        *,
+        randomness=os.urandom,
+        clock=lambda: 1,
+        chance=None,
+        databases=None,
+    ):
         self.wire = wire
         self.engine = engine or MemoryEngine()
-        self.key = key or PrivateKey(os.urandom(32))
+        self.key = key or PrivateKey(randomness(32))
         self.id = self.key.public.peer_id
-        self.threads = Threads(self.engine, self.key, os.urandom, lambda: 1)
-        self.network = Network(self.engine, self.threads, tables.database, lambda _: None)
+        self.threads = Threads(self.engine, self.key, randomness, clock)
+        self.databases = databases(self.engine, self.threads) if databases else None
+        app_of = self.databases.app_of if self.databases else lambda _: None
+        self.network = Network(self.engine, self.threads, tables.database, app_of)
 
         async def sleep(seconds):
             await asyncio.sleep(seconds * scale)
@@ -72,9 +85,9 @@ class Node:
             self.threads,
             self.network,
             wire.of(self.id),
-            lambda: 1,
+            clock,
             sleep=sleep,
-            chance=random.Random(1),
+            chance=chance or random.Random(1),
         )
         self.verbs = self.peering.replication
         wire.nodes[self.id] = self
@@ -106,8 +119,8 @@ class Node:
         return {log.id: (log.head, log.counter) for log in self.threads.get(self.engine, thread).logs}
 
 
-def new_thread():
-    return ThreadID(b"\1\x55" + os.urandom(32)), ThreadKey(os.urandom(32), os.urandom(32))
+def new_thread(randomness=os.urandom):
+    return ThreadID(b"\1\x55" + randomness(32)), ThreadKey(randomness(32), randomness(32))
 
 
 async def until(condition, seconds=10):
