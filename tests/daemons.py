@@ -20,7 +20,7 @@ JS_PACKAGE = Path(__file__).parent / "interop" / "js"
 
 HUB_MODULE = "github.com/textileio/textile/v2"
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 STOP_SECONDS = 10.0
 """How long a daemon may take to drain after SIGTERM."""
 

@@ -16,6 +16,9 @@ RECENT_LINES: Final = 300
 current_request_id: ContextVar[Callable[[], str] | None] = ContextVar("current_request_id", default=None)
 """Gives the name of the call in whose course something is logged."""
 
+_OWN = ("threadd", "store", "net")
+"""The packages whose every level may be logged."""
+
 _SECRET_NAMES = frozenset(
     {"secret", "token", "authorization", "private_key", "seed", "signature", "password", "read_key", "service_key"}
 )
@@ -100,7 +103,10 @@ def set_up(level: str, form: str, stream: TextIO | None = None) -> None:
         )
     )
     root.handlers[:] = [handler, recent]
-    root.setLevel(level.upper())
+    # What libraries say below info holds headers and frames as they came: tokens and sessions among them.
+    root.setLevel(max(logging.getLevelNamesMapping()[level.upper()], logging.INFO))
+    for package in _OWN:
+        logging.getLogger(package).setLevel(level.upper())
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

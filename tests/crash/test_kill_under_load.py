@@ -34,7 +34,7 @@ SCHEMA = {
     "required": ["_id", "rank", "text"],
 }
 
-MOST_HITS = 40
+MOST_HITS = 12
 """A failpoint kills when it is come by for the so many-th time at most."""
 
 pytestmark = pytest.mark.timeout(600 + 60 * ROUNDS)
