@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from threadd.client import Client, Identity
-from threadd.client.testing import run_daemon
+from threadd.client.testing import run_daemon, threadd_daemon  # noqa: F401 - a fixture
 
 
 @pytest.fixture(scope="session")

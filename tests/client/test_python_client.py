@@ -278,3 +278,8 @@ async def test_the_hubs_door_takes_a_signed_key_and_a_token(shared_daemon):
 async def test_a_client_that_is_not_open_says_so():
     with pytest.raises(RuntimeError, match="async with"):
         await Client("127.0.0.1:1").list_dbs()
+
+
+async def test_a_test_may_have_a_daemon_of_its_own(threadd_daemon):
+    async with Client(threadd_daemon.threads_api) as client:
+        assert await client.list_dbs() == []

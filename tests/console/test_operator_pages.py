@@ -3,8 +3,12 @@
 import json
 from urllib.parse import quote, urlsplit
 
+import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+
+from proto import bucketsd_pb2
+from threadd.web.console.snippets import snippet
 
 
 def test_health_is_told_to_anybody(stranger):
@@ -161,3 +165,50 @@ def test_keys_are_made_and_invalidated(browser):
     key = text.split("<dt>Key</dt><dd><code>", 1)[1].split("<", 1)[0]
     assert browser.ask("/_/keys", {"invalidate": key})[0] == 303
     assert "invalid" in browser.ask("/_/keys")[2]
+
+
+async def test_a_file_is_uploaded_to_a_bucket_and_seen_at_the_gateway(furnished, browser, stranger, db):
+    async with grpc.aio.insecure_channel(furnished.threads_api) as channel:
+        create = channel.unary_unary(
+            "/api.bucketsd.pb.APIService/Create",
+            request_serializer=bucketsd_pb2.CreateRequest.SerializeToString,
+            response_deserializer=bucketsd_pb2.CreateResponse.FromString,
+        )
+        made = await create(bucketsd_pb2.CreateRequest(name="site"), metadata=[("x-textile-thread", db)])
+    key = made.root.key
+    status, _, text = browser.ask("/_/buckets")
+    assert status == 200
+    assert "site" in text
+    place = f"/_/db/{db}/bucket/{key}?path=hello.txt"
+    assert stranger.ask(place, {"hello": "there"})[0] == 401
+    status, _, text = browser.ask(place, {"hello": "there"})
+    assert (status, json.loads(text)) == (200, {"size": 11})
+    assert browser.ask(f"/_/db/{db}/bucket/{key}?path=", {"a": "b"})[0] == 400
+    assert stranger.ask(f"/thread/{db}/buckets/{key}/hello.txt")[2] == "hello=there"
+
+
+@pytest.mark.parametrize(
+    ("query", "js", "go"),
+    [
+        ({}, "new Query()", "(&db.Query{})"),
+        (
+            {"sort": {"fieldPath": "a.b", "desc": True}, "limit": 3, "skip": 1, "seek": "x", "index": "a"},
+            'new Query().orderByDesc("a.b").limitTo(3).skipNum(1).seekID("x").useIndex("a")',
+            '(&db.Query{}).OrderByDesc("a.b").LimitTo(3).SkipNum(1).SeekID("x").UseIndex("a")',
+        ),
+        (
+            {
+                "Ands": [
+                    {"fieldPath": "a", "operation": 1, "value": {"string": "é"}},
+                    {"fieldPath": "b", "value": {"bool": False}},
+                ],
+                "ors": [{"ands": [{"fieldPath": "c", "operation": 3, "value": {"float": 1.5}}]}],
+            },
+            'new Where("a").ne("é").and("b").eq(false).or(new Where("c").lt(1.5))',
+            'db.Where("a").Ne("é").And("b").Eq(false).Or(db.Where("c").Lt(1.5))',
+        ),
+    ],
+)
+def test_a_query_is_written_as_programs_write_it(query, js, go):
+    assert snippet(query, "js") == js
+    assert snippet(query, "go") == go
