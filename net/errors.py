@@ -183,15 +183,6 @@ class OutOfOrderError(NetError):
     )
 
 
-class PeersUnavailableError(NetError):
-    """What is asked for needs another host, and this version talks to none."""
-
-    code = StatusCode.UNAVAILABLE
-
-    def __init__(self, verb: str) -> None:
-        super().__init__(f"cannot {verb}: this version of the daemon does not talk to other hosts yet")
-
-
 class SubscriberTooSlowError(NetError):
     """A subscriber did not take its records fast enough."""
 

@@ -13,18 +13,15 @@ from typing import TypeVar
 from net import arrivals, cbor, cid, forks
 from net.apps import AppOf
 from net.errors import (
-    InvalidAddressError,
     KeyMismatchError,
     MissingKeyError,
     NetError,
-    PeersUnavailableError,
     RecordNotFoundError,
     ThreadInUseError,
     ThreadNotFoundError,
 )
 from net.feed import Subscription
 from net.keys import PrivateKey, PublicKey
-from net.multiaddr import Multiaddr
 from net.records import RecordBlocks
 from net.thread_id import ThreadID
 from net.thread_key import ThreadKey
@@ -98,38 +95,31 @@ class Network:
 
         return await self._write(thread, build)
 
-    async def add_thread(
+    async def attach_thread(
         self,
-        address: Multiaddr,
+        thread: ThreadID,
         *,
         identity: PublicKey,
         key: ThreadKey | None = None,
         log_key: PrivateKey | PublicKey | None = None,
     ) -> ThreadInfo:
-        """Join the thread at an address; one of this host's own threads gets a log for the identity.
+        """Join a thread that is here already: it gets a log for the identity.
 
         Args:
-            address: Ends in `/p2p/<host>/thread/<thread>`.
+            thread: The thread's ID.
             identity: Whoever joins.
             key: The thread's keys. With the service key alone and no log key, no log is made.
             log_key: The log's key; random where left out.
 
         Raises:
-            InvalidAddressError: The address names no thread or no host.
             LogExistsError, ThreadExistsError: As `Threads.check_new_log`.
-            ThreadNotFoundError: The address is one of this host, and the thread is not here.
+            ThreadNotFoundError: The thread is not here.
             MissingKeyError: No key is given.
             KeyMismatchError: The thread has other keys.
-            PeersUnavailableError: It is at another host.
         """
-        thread = address.thread_id()
-        if thread is None:
-            raise InvalidAddressError("invalid thread address: it must end in /thread/<thread ID>")
 
         def build(reader: Reader, transaction: Transaction) -> ThreadInfo:
             self._threads.check_new_log(reader, thread, identity, log_key)
-            if not self._is_own(_peer_of(address)):
-                raise PeersUnavailableError("add the thread of another host")
             known = self._of_self(reader, thread)
             if key is None:
                 raise MissingKeyError("a service-key is required to add a thread")
@@ -152,20 +142,6 @@ class Network:
         """
         return self._threads.get(self._engine, thread)
 
-    def pull_thread(self, thread: ThreadID) -> None:
-        """Ask the other hosts of a thread for what is new; where there are none, there is nothing to ask.
-
-        Args:
-            thread: The thread's ID.
-
-        Raises:
-            ThreadNotFoundError: It is not here.
-            PeersUnavailableError: Others have it as well.
-        """
-        hosts = {_peer_of(Multiaddr(address)) for log in self.get_thread(thread).logs for address in log.addresses}
-        if not all(self._is_own(host) for host in hosts):
-            raise PeersUnavailableError("pull the thread from its other hosts")
-
     async def delete_thread(self, thread: ThreadID) -> None:
         """Delete a thread with all that is kept of it. It is gone at once; the space comes back little by little.
 
@@ -182,27 +158,6 @@ class Network:
             return self._threads.delete(reader, transaction, thread)
 
         await self._write(thread, build, self._start_sweep)
-
-    def add_replicator(self, thread: ThreadID, address: Multiaddr) -> bytes:
-        """Have a host keep a copy of a thread; this one does so already.
-
-        Args:
-            thread: The thread's ID.
-            address: Holds `/p2p/<host>`.
-
-        Returns:
-            The host's peer ID.
-
-        Raises:
-            ThreadNotFoundError: The thread is not here.
-            InvalidAddressError: The address names no host.
-            PeersUnavailableError: It is another host.
-        """
-        self.get_thread(thread)
-        host = _peer_of(address)
-        if not self._is_own(host):
-            raise PeersUnavailableError("add a replicator")
-        return host
 
     async def create_record(self, thread: ThreadID, body: bytes, identity: PublicKey) -> AppendedRecord:
         """Put a record at the end of an identity's log, which is made where there is none.
@@ -403,9 +358,6 @@ class Network:
         except ThreadNotFoundError as error:
             raise ThreadNotFoundError(f"cannot retrieve thread from self: {error.text}") from error
 
-    def _is_own(self, host: bytes) -> bool:
-        return host == self._threads.host.peer_id
-
     def _start_sweep(self, thread_number: int) -> None:
         task = asyncio.create_task(self._sweep(Deletion(thread_number)), name="sweep of a thread")
         self._sweeps.add(task)
@@ -421,13 +373,6 @@ class Network:
                     left = not deletions.is_last(transaction, deletion)
                     await self._engine.commit(transaction)
                     await asyncio.sleep(_PAUSE_SECONDS if left else 0)
-
-
-def _peer_of(address: Multiaddr) -> bytes:
-    host = address.peer_id()
-    if host is None:
-        raise InvalidAddressError("invalid p2p multiaddr: it must name the host with /p2p/<peer ID>")
-    return host
 
 
 def _split(records: Sequence[RecordBlocks], size: int) -> list[Sequence[RecordBlocks]]:

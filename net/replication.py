@@ -89,8 +89,12 @@ class Replication:
             NetError: As `PeerClient`.
         """
         thread, host = address.thread_id(), address.peer_id()
-        if thread is None or host is None or self.is_own(address):
-            return await self._network.add_thread(address, identity=identity, key=key, log_key=log_key)
+        if thread is None:
+            raise InvalidAddressError("invalid thread address: it must end in /thread/<thread ID>")
+        if host is None:
+            raise InvalidAddressError("invalid p2p multiaddr: it must name the host with /p2p/<peer ID>")
+        if self.is_own(address):
+            return await self._network.attach_thread(thread, identity=identity, key=key, log_key=log_key)
         self._threads.check_new_log(self._engine, thread, identity, log_key)
         if key is None:
             raise MissingKeyError("a service-key is required to add a thread")

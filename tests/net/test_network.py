@@ -13,7 +13,6 @@ from net.crypto import Cipher
 from net.errors import (
     BadSignatureError,
     DecryptionError,
-    InvalidAddressError,
     InvalidBlockError,
     InvalidRecordError,
     KeyMismatchError,
@@ -21,14 +20,13 @@ from net.errors import (
     LogNotFoundError,
     MissingKeyError,
     OutOfOrderError,
-    PeersUnavailableError,
     RecordNotFoundError,
     ThreadExistsError,
     ThreadInUseError,
     ThreadNotFoundError,
 )
 from net.keys import PrivateKey, PublicKey
-from net.multiaddr import Multiaddr, peer_address, thread_address
+from net.multiaddr import Multiaddr, thread_address
 from net.network import Network
 from net.records import RecordBlocks
 from net.thread_id import ThreadID
@@ -36,7 +34,6 @@ from net.thread_key import ThreadKey
 from net.threads import Threads
 from store import blocks, databases, deletions, tables
 from store import records as record_rows
-from store import threads as thread_rows
 from store.databases import DatabaseRow
 from store.engine import Transaction
 from store.errors import ConflictError, StatusCode, StoreFullError
@@ -402,64 +399,35 @@ async def test_what_cannot_be_written_here(network):
 
 async def test_a_thread_of_this_host_is_added_without_a_dial(network):
     made = await network.create_thread(ID, identity=ALICE, key=KEY)
-    added = await network.add_thread(OWN, identity=BOB, key=KEY, log_key=LOG_KEY)
+    added = await network.attach_thread(ID, identity=BOB, key=KEY, log_key=LOG_KEY)
     assert added == network.get_thread(ID)
     assert added.number == made.number
     assert LOG_KEY.public.peer_id in counters(network)
     own = (await network.create_record(ID, b"\xa0", BOB)).log_id
     assert own == LOG_KEY.public.peer_id
-    # An address that names another place is still one of this host.
-    elsewhere = thread_address(Multiaddr.from_text("/dns4/example.com/tcp/1"), HOST.public.peer_id, ID)
     carol = PrivateKey(b"c" * 32).public
-    assert len((await network.add_thread(elsewhere, identity=carol, key=KEY)).logs) == 3
+    assert len((await network.attach_thread(ID, identity=carol, key=KEY)).logs) == 3
     # The service key alone attaches without a log.
     dave = PrivateKey(b"d" * 32).public
-    assert len((await network.add_thread(OWN, identity=dave, key=ThreadKey(KEY.service))).logs) == 3
-    assert len((await network.add_thread(OWN, identity=dave, key=ThreadKey(KEY.service), log_key=dave)).logs) == 4
+    assert len((await network.attach_thread(ID, identity=dave, key=ThreadKey(KEY.service))).logs) == 3
+    assert len((await network.attach_thread(ID, identity=dave, key=ThreadKey(KEY.service), log_key=dave)).logs) == 4
 
 
 async def test_threads_that_cannot_be_added(network, engine):
     await network.create_thread(ID, identity=ALICE, key=KEY)
-    own_other = thread_address(LISTEN, HOST.public.peer_id, OTHER)
     before = list(engine.scan(b"", b"\xff"))
-    for address, given, error, text in (
-        (LISTEN, {}, InvalidAddressError, "/thread/"),
-        (Multiaddr.from_text(f"/ip4/127.0.0.1/tcp/1/thread/{ID.text}"), {}, InvalidAddressError, "/p2p/"),
-        (OWN, {"identity": ALICE}, LogExistsError, "log already exists"),
-        (REMOTE, {"identity": ALICE}, LogExistsError, "log already exists"),
-        (OWN, {"identity": HOST.public}, ThreadExistsError, "thread already exists"),
-        (own_other, {}, ThreadNotFoundError, "cannot retrieve thread from self: thread not found"),
-        (OWN, {"key": None}, MissingKeyError, "a service-key is required to add a thread"),
-        (OWN, {"key": ThreadKey(bytes(32))}, KeyMismatchError, "service-key mismatch"),
-        (OWN, {"key": ThreadKey(KEY.service, bytes(32))}, KeyMismatchError, "read-key mismatch"),
-        (REMOTE, {}, PeersUnavailableError, "does not talk to other hosts yet"),
+    for thread, given, error, text in (
+        (ID, {"identity": ALICE}, LogExistsError, "log already exists"),
+        (ID, {"identity": HOST.public}, ThreadExistsError, "thread already exists"),
+        (OTHER, {}, ThreadNotFoundError, "cannot retrieve thread from self: thread not found"),
+        (ID, {"key": None}, MissingKeyError, "a service-key is required to add a thread"),
+        (ID, {"key": ThreadKey(bytes(32))}, KeyMismatchError, "service-key mismatch"),
+        (ID, {"key": ThreadKey(KEY.service, bytes(32))}, KeyMismatchError, "read-key mismatch"),
     ):
         with pytest.raises(error) as caught:
-            await network.add_thread(address, **({"identity": BOB, "key": KEY} | given))
+            await network.attach_thread(thread, **({"identity": BOB, "key": KEY} | given))
         assert text in caught.value.text
     assert list(engine.scan(b"", b"\xff")) == before
-
-
-async def test_what_other_hosts_are_needed_for(network, engine):
-    info = await network.create_thread(ID, identity=ALICE, key=KEY)
-    network.pull_thread(ID)
-    assert network.add_replicator(ID, OWN) == HOST.public.peer_id
-    with pytest.raises(PeersUnavailableError) as caught:
-        network.add_replicator(ID, REMOTE)
-    assert caught.value.code is StatusCode.UNAVAILABLE
-    with pytest.raises(InvalidAddressError):
-        network.add_replicator(ID, LISTEN)
-    for use in (network.pull_thread, network.get_thread, lambda thread: network.add_replicator(thread, OWN)):
-        with pytest.raises(ThreadNotFoundError):
-            use(OTHER)
-    row = thread_rows.get_log(engine, info.number, info.logs[0].id)
-    transaction = Transaction()
-    addresses = (*row.addresses, peer_address(BOB.peer_id).bytes)
-    shared = thread_rows.LogRow(row.number, row.id, row.public_key, row.private_key, addresses, row.managed)
-    thread_rows.put_log(transaction, info.number, shared)
-    await engine.commit(transaction)
-    with pytest.raises(PeersUnavailableError):
-        network.pull_thread(ID)
 
 
 async def test_a_thread_of_a_database_is_left_to_it(network, engine):
@@ -483,7 +451,7 @@ async def test_a_thread_of_a_database_is_left_to_it(network, engine):
     assert list(engine.scan(b"", b"\xff")) == before
     await network.add_record(ID, log, kept.record.blocks)
     assert await network.get_record(ID, kept.record.cid) == kept.record.blocks
-    await network.add_thread(OWN, identity=BOB, key=KEY)
+    await network.attach_thread(ID, identity=BOB, key=KEY)
 
 
 @pytest.mark.parametrize("verb", ["delete", "create"])

@@ -9,9 +9,16 @@ import pytest
 from wires import WHERE, Node, Wire, in_step, new_thread, quiet, until
 
 from net import cbor, peer_codec
-from net.errors import KeyMismatchError, LogExistsError, MissingKeyError, RecordNotFoundError, ThreadNotFoundError
+from net.errors import (
+    InvalidAddressError,
+    KeyMismatchError,
+    LogExistsError,
+    MissingKeyError,
+    RecordNotFoundError,
+    ThreadNotFoundError,
+)
 from net.keys import PrivateKey
-from net.multiaddr import peer_address, thread_address
+from net.multiaddr import Multiaddr, peer_address, thread_address
 from net.peer_errors import PeerRefusedError, PeerUnreachableError
 from net.peer_service import CHUNK_BYTES
 from net.remote_logs import edges_of
@@ -157,6 +164,8 @@ async def test_joins_that_fail_leave_nothing_behind(wire):
         (thread_address(WHERE, stranger, thread), key, PeerUnreachableError),
         (one.address(thread), None, MissingKeyError),
         (third.address(thread), key, ThreadNotFoundError),
+        (WHERE, key, InvalidAddressError),
+        (WHERE.encapsulate(peer_address(one.id)), key, InvalidAddressError),
     ):
         with pytest.raises(error):
             await join(address, identity=third.key.public, key=given)
@@ -177,6 +186,9 @@ async def test_an_address_of_our_own_is_not_dialled(wire):
     identity = PrivateKey(b"y" * 32).public
     wire.calls.clear()
     await one.verbs.add_thread(one.address(thread), identity=identity, key=key)
+    # Where an address says that the host is does not count.
+    elsewhere = thread_address(Multiaddr.from_text("/dns4/example.com/tcp/1"), one.id, thread)
+    await one.verbs.add_thread(elsewhere, identity=PrivateKey(b"w" * 32).public, key=key)
     assert (one.id, one.id) not in {call[:2] for call in wire.calls}
 
 
