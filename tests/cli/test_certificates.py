@@ -3,13 +3,14 @@
 import datetime as dt
 import http.client
 import json
+import socket
 import ssl
 import stat
 from pathlib import Path
 
 import grpc
 import pytest
-from daemons import DaemonError, prepare_threadd
+from daemons import DaemonError, free_ports, prepare_threadd
 from grpc_health.v1 import health_pb2
 
 from threadd import certificates
@@ -65,13 +66,26 @@ def test_what_is_no_certificate_is_told(tmp_path):
 
 @pytest.fixture
 def tls_daemon(start_daemon, tmp_path):
-    """A daemon that speaks TLS, and where its certificates are."""
+    """A daemon that speaks TLS, where its certificates are, and HOST:PORT of its gateway."""
     files = certificates.make(tmp_path / "tls", dt.datetime.now(dt.UTC))
-    return start_daemon("--tls-cert", str(files.certificate), "--tls-key", str(files.key)), files
+    gateway = f"127.0.0.1:{free_ports(1)[0]}"
+    flags = ("--tls-cert", str(files.certificate), "--tls-key", str(files.key), "--gateway", gateway)
+    return start_daemon(*flags), files, gateway
+
+
+def agreed(address, context):
+    """The protocol that a door settles on with a client that speaks both."""
+    host, _, port = address.rpartition(":")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection((host, int(port)), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=host) as connection,
+    ):
+        return connection.selected_alpn_protocol()
 
 
 def test_every_door_speaks_tls_under_every_name(tls_daemon):
-    daemon, files = tls_daemon
+    daemon, files, gateway = tls_daemon
     for address in (daemon.hub_api, daemon.threads_api):
         for name in ("localhost", "127.0.0.1", "api.hub.textile.io"):
             options = [("grpc.ssl_target_name_override", name)]
@@ -80,27 +94,32 @@ def test_every_door_speaks_tls_under_every_name(tls_daemon):
                 check = channel.unary_unary("/grpc.health.v1.Health/Check")
                 assert health_pb2.HealthCheckResponse.FromString(check(b"", timeout=10)).status == 1
     context = ssl.create_default_context(cafile=str(files.authority))
-    for address in (daemon.hub_web, daemon.threads_web):
+    for address, place in ((daemon.hub_web, "/"), (daemon.threads_web, "/"), (gateway, "/healthz")):
         port = int(address.rpartition(":")[2])
         for name in ("localhost", "127.0.0.1"):
             connection = http.client.HTTPSConnection(name, port, timeout=10, context=context)
-            connection.request("GET", "/")
+            connection.request("GET", place)
             assert connection.getresponse().status == 200
             connection.close()
+    for address in (daemon.hub_api, daemon.threads_api):
+        assert agreed(address, context) == "h2"
+    for address in (daemon.hub_web, daemon.threads_web, gateway):
+        assert agreed(address, context) == "http/1.1"
     assert "without TLS" not in daemon.said()
     daemon.stop()
 
 
 def test_a_door_with_tls_speaks_nothing_else(tls_daemon):
-    daemon, _ = tls_daemon
+    daemon, _, gateway = tls_daemon
     with grpc.insecure_channel(daemon.hub_api) as channel, pytest.raises(grpc.RpcError):
         channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=3)
-    host, _, port = daemon.hub_web.rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=5)
-    connection.request("GET", "/")
-    with pytest.raises((http.client.HTTPException, OSError)):
-        connection.getresponse()
-    connection.close()
+    for address in (daemon.hub_web, gateway):
+        host, _, port = address.rpartition(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=5)
+        connection.request("GET", "/")
+        with pytest.raises((http.client.HTTPException, OSError)):
+            connection.getresponse()
+        connection.close()
 
 
 @pytest.mark.parametrize(
