@@ -11,7 +11,8 @@ from net.errors import LogNotFoundError, ThreadNotFoundError
 from net.keys import PublicKey
 from net.records import OpenedRecord, RecordBlocks, open_record
 from net.thread_id import ThreadID
-from net.threads import AppendedRecord, record_row
+from net.thread_info import AppendedRecord
+from net.threads import record_row
 from store import branches, tables
 from store import records as record_rows
 from store import threads as rows

@@ -14,7 +14,7 @@ from net.errors import SubscriberTooSlowError
 from net.thread_id import ThreadID
 
 if TYPE_CHECKING:
-    from net.threads import AppendedRecord
+    from net.thread_info import AppendedRecord
 
 MAX_QUEUED = 8_192
 """How many records wait for a subscriber before it is too slow."""

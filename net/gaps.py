@@ -16,7 +16,7 @@ from net.peer_client import PeerClient
 from net.peer_errors import InvalidReplyError, PeerUnreachableError
 from net.records import Envelope, RecordBlocks
 from net.thread_id import ThreadID
-from net.threads import LogInfo, ThreadInfo
+from net.thread_info import LogInfo, ThreadInfo
 from store.engine import Engine
 
 MAX_WALKED = 1_000_000

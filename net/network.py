@@ -24,8 +24,9 @@ from net.feed import Subscription
 from net.keys import PrivateKey, PublicKey
 from net.records import RecordBlocks
 from net.thread_id import ThreadID
+from net.thread_info import AppendedRecord, ThreadInfo
 from net.thread_key import ThreadKey
-from net.threads import AppendedRecord, ThreadInfo, Threads, record_row
+from net.threads import Threads, record_row
 from store import branches, deletions
 from store import records as record_rows
 from store.blocks import BlockKind

@@ -12,7 +12,7 @@ from net.peer_codec import LogHead, LogRecords
 from net.peer_service import PULL_LIMIT
 from net.remote_logs import Edges
 from net.thread_id import ThreadID
-from net.threads import LogInfo, ThreadInfo
+from net.thread_info import LogInfo, ThreadInfo
 from proto import net_pb2 as pb
 from store.records import RecordRow
 

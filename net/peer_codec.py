@@ -18,7 +18,7 @@ from net.peer_errors import InvalidPeerRequestError, InvalidReplyError
 from net.records import RecordBlocks
 from net.remote_logs import MAX_LOGS, Edges, RemoteLog, host_addresses
 from net.thread_id import ThreadID
-from net.threads import LogInfo
+from net.thread_info import LogInfo
 from proto import net_pb2 as pb
 from store.errors import StatusCode
 from store.records import RecordRow

@@ -14,8 +14,9 @@ from net.peer_codec import Offset
 from net.peer_errors import UnknownMethodError
 from net.remote_logs import RemoteLog, hosts_of
 from net.thread_id import ThreadID
+from net.thread_info import LogInfo, ThreadInfo
 from net.thread_key import ThreadKey
-from net.threads import LogInfo, ThreadInfo, Threads
+from net.threads import Threads
 from proto import net_pb2 as pb
 from store import records as record_rows
 from store import threads as rows

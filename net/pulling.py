@@ -18,7 +18,8 @@ from net.peer_errors import InvalidReplyError
 from net.records import RecordBlocks
 from net.remote_logs import RemoteLog, hosts_of
 from net.thread_id import ThreadID
-from net.threads import LogInfo, ThreadInfo, Threads
+from net.thread_info import LogInfo, ThreadInfo
+from net.threads import Threads
 from store import records as record_rows
 from store.engine import Engine
 

@@ -13,7 +13,8 @@ from net.peer_client import PeerClient
 from net.peer_errors import PeerRefusedError
 from net.remote_logs import Edges
 from net.thread_id import ThreadID
-from net.threads import LogInfo, ThreadInfo, Threads
+from net.thread_info import LogInfo, ThreadInfo
+from net.threads import Threads
 from store import records as record_rows
 from store.engine import Engine
 from store.errors import StatusCode

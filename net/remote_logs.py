@@ -13,8 +13,9 @@ from net.errors import KeyMismatchError, NetError, ThreadNotFoundError
 from net.keys import PublicKey
 from net.multiaddr import Multiaddr, peer_address
 from net.thread_id import ThreadID
+from net.thread_info import LogInfo
 from net.thread_key import ThreadKey
-from net.threads import LogInfo, Threads
+from net.threads import Threads
 from store import tables
 from store import threads as rows
 from store.engine import Reader, Transaction

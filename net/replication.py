@@ -22,8 +22,9 @@ from net.records import RecordBlocks
 from net.remote_logs import RemoteLog, hosts_of
 from net.sync import Sync
 from net.thread_id import ThreadID
+from net.thread_info import ThreadInfo
 from net.thread_key import ThreadKey
-from net.threads import ThreadInfo, Threads
+from net.threads import Threads
 from store.engine import Engine, Reader, Transaction
 
 

@@ -21,7 +21,8 @@ from net.pulling import Puller
 from net.pushing import Known, Pusher
 from net.remote_logs import hosts_of
 from net.thread_id import ThreadID
-from net.threads import AppendedRecord, Threads
+from net.thread_info import AppendedRecord
+from net.threads import Threads
 from store import threads as rows
 from store.engine import Engine
 from store.errors import ThreaddError

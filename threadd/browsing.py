@@ -11,7 +11,8 @@ from net.errors import NetError
 from net.keys import PublicKey
 from net.patches import decode_body
 from net.thread_id import ThreadID
-from net.threads import ThreadInfo, Threads
+from net.thread_info import ThreadInfo
+from net.threads import Threads
 from store import accounts as account_rows
 from store import records as record_rows
 from store.accounts import AccountRow

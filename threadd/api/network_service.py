@@ -14,8 +14,8 @@ from net.network import Network
 from net.records import RecordBlocks
 from net.replication import Replication
 from net.thread_id import ThreadID
+from net.thread_info import AppendedRecord, LogInfo, ThreadInfo
 from net.thread_key import ThreadKey
-from net.threads import AppendedRecord, LogInfo, ThreadInfo
 from proto import threadsnet_pb2 as pb
 from threadd.api.addresses import HostAddresses
 from threadd.api.dispatcher import Call

@@ -14,7 +14,8 @@ from net.errors import DecryptionError, InvalidBlockError, InvalidRecordError, N
 from net.keys import PublicKey
 from net.patches import Patch, PatchType, decode_body
 from net.records import RecordBlocks
-from net.threads import AppendedRecord, ThreadInfo, Threads, record_row
+from net.thread_info import AppendedRecord, ThreadInfo
+from net.threads import Threads, record_row
 from store import documents as document_rows
 from store.documents import MAX_INSTANCE_ID_BYTES, PatchPlace
 from store.engine import Reader, Transaction

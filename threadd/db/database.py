@@ -9,8 +9,9 @@ from typing import TypeVar
 from net.keys import PublicKey
 from net.records import RecordBlocks
 from net.thread_id import ThreadID
+from net.thread_info import ThreadInfo
 from net.thread_key import ThreadKey
-from net.threads import ThreadInfo, Threads
+from net.threads import Threads
 from store import databases as database_rows
 from store import deletions
 from store import documents as document_rows

@@ -9,7 +9,7 @@ from net.crypto import Cipher
 from net.errors import NetError
 from net.patches import decode_body
 from net.records import RecordBlocks
-from net.threads import ThreadInfo
+from net.thread_info import ThreadInfo
 from store import deletions, failpoints, tables
 from store import documents as document_rows
 from store import records as record_rows

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from net.patches import Patch, PatchType, decode_body
-from net.threads import ThreadInfo, Threads
+from net.thread_info import ThreadInfo
+from net.threads import Threads
 from store import documents as document_rows
 from store import threads as thread_rows
 from store.documents import PatchPlace

@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 
 from net.keys import PublicKey
 from net.patches import encode_body
-from net.threads import AppendedRecord, ThreadInfo, Threads
+from net.thread_info import AppendedRecord, ThreadInfo
+from net.threads import Threads
 from store import databases as database_rows
 from store import documents as document_rows
 from store import failpoints
