@@ -31,10 +31,14 @@ bench: .venv/ready
 	.venv/bin/python bench/buckets.py
 	.venv/bin/python bench/doors.py
 
-# The daemon is killed as often as ROUNDS says.
+# The daemon is killed as often as ROUNDS says; then two of them exchange a write a second for so many MINUTES.
 ROUNDS ?= 2000
+MINUTES ?= 60
 torture: .venv/ready
 	TORTURE_ROUNDS=$(ROUNDS) .venv/bin/python -m pytest tests/crash/test_kill_under_load.py --capture=no
+	TORTURE_MINUTES=$(MINUTES) FAILED_DIALS=10000 JOINED_RECORDS=100000 \
+		.venv/bin/python -m pytest tests/net/test_memory_of_peers.py tests/net/test_long_joins.py
+	MODEL_SEEDS=0-500 .venv/bin/python -m pytest tests/net/test_model_of_hosts.py
 
 # Every decoder of bytes from outside is fed for SECONDS altogether.
 SECONDS ?= 600

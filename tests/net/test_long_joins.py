@@ -1,0 +1,26 @@
+"""A long log joins whole between two daemons; `JOINED_RECORDS` says how long, and `make torture` has 100,000."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from peers import Api, in_step, new_thread
+
+RECORDS = int(os.environ.get("JOINED_RECORDS", "10000"))
+WRITERS = 32
+
+pytestmark = pytest.mark.timeout(120 + RECORDS / 50)
+
+
+def test_a_long_log_joins_whole(start_daemon):
+    one, other = Api(start_daemon()), Api(start_daemon())
+    thread, key = new_thread()
+    one.create(thread, key)
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for _ in pool.map(lambda _: one.write(thread), range(RECORDS)):
+            pass
+    other.join(one, thread, key)
+    in_step(thread, one, other, seconds=30 + RECORDS / 200)
+    one.write(thread)
+    other.write(thread)
+    in_step(thread, one, other, logs=2)
