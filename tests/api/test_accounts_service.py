@@ -10,7 +10,8 @@ from grpc import StatusCode
 
 from net.keys import PrivateKey, PublicKey
 from net.thread_id import ThreadID
-from threadd.api import accounts_service, network_service, threads_service, users_service
+from proto import bucketsd_pb2
+from threadd.api import accounts_service, buckets_service, network_service, threads_service, users_service
 from threadd.api.dispatcher import snake_case
 from threadd.hub.api_keys import KeyKind
 from threadd.hub.confirmations import ConfirmationOptions
@@ -284,6 +285,25 @@ async def test_the_end_of_an_account_ends_what_it_has(house, accounts_door, sign
     await asyncio.sleep(0.3)  # what is deleted in the background
     left = [key for key, value in house.rows() if jane.key in key + value or jane.session.encode() in key + value]
     assert left == []
+
+
+async def test_the_end_of_an_account_ends_its_buckets(house, channels, sign_up):
+    jane = await sign_up("jane")
+    await jane.accounts.of(threads_service.DESCRIPTOR)("NewDB", dbID=THREAD)
+    thread = [("x-textile-thread", ThreadID(THREAD).text)]
+    folders = jane.accounts.using([*jane.accounts.metadata, *thread]).of(buckets_service.DESCRIPTOR)
+    made = await folders("Create", name="site")
+    pull = channels["hub"].unary_stream(f"/{buckets_service.DESCRIPTOR.full_name}/PullIpfsPath")
+    request = bucketsd_pb2.PullIpfsPathRequest(path=made.seed_cid).SerializeToString()
+    other = (await sign_up("john")).accounts.metadata
+    assert made.seed in await pull(request, metadata=other, timeout=10).read()
+    await jane.accounts("DestroyAccount")
+    assert house.rooms.databases.list_dbs() == []
+    await house.rooms.buckets.sweeping.sweep()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await pull(request, metadata=other, timeout=10).read()
+    assert caught.value.code() is StatusCode.NOT_FOUND
+    assert not any(made.root.key.encode() in key + value for key, value in house.rows())
 
 
 async def test_a_thread_with_another_owner_outlives_an_account(house, sign_up):

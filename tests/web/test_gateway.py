@@ -280,6 +280,13 @@ async def test_links_that_confirm(tmp_path):
         assert (await site.get("/confirm/sesame")).status == 200
         await signing
         assert (await site.get("/consent/nothing")).status == 404
+        hub = site.rooms.hub
+        jane = hub.accounts.find("jane")
+        acme = await hub.organisations.create("Acme", jane)
+        token = (await hub.invitations.invite(acme, jane.public_key, "john@example.org")).token
+        for _ in range(2):
+            said = await site.get(f"/consent/{token}")
+            assert (said.status, b"john@example.org may now join Acme" in said.body) == (200, True)
 
 
 @pytest.mark.parametrize(
