@@ -78,6 +78,23 @@ def test_users_of_the_hub(start_daemon, run):
     daemon.stop()
 
 
+def test_a_user_with_buckets(start_daemon, run):
+    # Links are given where there is a gateway for them to lead to.
+    daemon = start_daemon("--threads-web", "off", "--gateway", f"127.0.0.1:{free_ports(1)[0]}")
+    run(daemon, 74, "buckets.js", f"http://{daemon.hub_web}", json.dumps(make_key(daemon, "user")))
+    daemon.stop()
+
+
+def test_buckets_in_a_browser(start_daemon, run, chromium, tmp_path):
+    gateway = f"127.0.0.1:{free_ports(1)[0]}"
+    # Browsers take every name that ends in localhost for this machine.
+    domain = "buckets.localhost"
+    daemon = start_daemon("--threads-web", "off", "--gateway", gateway, "--gateway-domain", domain)
+    doors = f"http://{daemon.hub_web}", f"http://{gateway}", domain
+    run(daemon, 114, "websites.js", chromium, tmp_path, *doors, json.dumps(make_key(daemon, "user")))
+    daemon.stop()
+
+
 def test_the_clients_in_a_browser(start_daemon, run, chromium, tmp_path):
     daemon = start_daemon()
     doors = f"http://{daemon.hub_web}", f"http://{daemon.threads_web}"

@@ -3,13 +3,14 @@
 // What runs in the browser; see browser.js.
 
 const { grpc } = require('@improbable-eng/grpc-web')
-const { Client, PrivateKey, Query, ThreadID, Where } = require('@textile/hub')
+const { Buckets, Client, PrivateKey, Query, ThreadID, Where } = require('@textile/hub')
 const { Context } = require('@textile/context')
 const { Client: ThreadsClient } = require('@textile/threads-client')
 const { API } = require('@textile/threads-client-grpc/threads_pb_service')
 const pb = require('@textile/threads-client-grpc/threads_pb')
 const { Checks, equal, eventually, holds, pause } = require('./lib/checks')
 const { walk } = require('./lib/client')
+const { walk: walkBuckets } = require('./lib/buckets')
 
 const kit = { ThreadID, Where, Query }
 const bytes = (value) => new TextEncoder().encode(JSON.stringify(value))
@@ -90,6 +91,18 @@ window.run = async ({ hub, threads, key }) => {
   await client.getToken(PrivateKey.fromRandom())
   await walk(checks, 'browser-hub', client, kit, 'hub')
   await plain(checks, threads)
+  return checks.failed
+}
+
+// buckets goes through buckets, with what a page has files as.
+window.buckets = async ({ hub, key }) => {
+  const checks = new Checks()
+  const inputs = {
+    file: (path, content) => ({ path, content: new File([content], path) }),
+    blob: (path, content) => ({ path, content: new Blob([content]) }),
+    'stream-of-the-web': (path, content) => ({ path, content: new Response(content).body }),
+  }
+  await walkBuckets(checks, 'browser', hub, key, { Buckets, PrivateKey }, inputs)
   return checks.failed
 }
 
