@@ -10,7 +10,7 @@ from store.engine import Transaction
 from store.errors import ConflictError, StoreError
 from store.faulty import Fault, FaultyEngine
 from store.memory import MemoryEngine
-from store.overlay import Overlay
+from store.overlay import Overlay, Staged
 
 keys = st.sampled_from([b"a", b"ab", b"b", b"c", b"d\xff"])
 steps = st.lists(st.dictionaries(keys, st.none() | st.binary(max_size=2), max_size=4), max_size=8)
@@ -39,6 +39,22 @@ async def test_it_reads_as_if_everything_were_on_disk(changes, settled, start, s
         assert list(overlay.scan(start, stop)) == expected
         assert list(overlay.scan(start, stop, reverse=True)) == expected[::-1]
         assert all(overlay.get(key) == model.get(key) for key in (b"a", b"ab", b"b", b"c", b"d\xff"))
+
+
+@given(steps, st.integers(0, 8), keys, keys)
+async def test_what_is_being_built_reads_as_if_it_were_on_disk(changes, below, start, stop):
+    engine, model, growing = MemoryEngine(), {}, Transaction()
+    staged = Staged(engine, growing)
+    for number, puts in enumerate(changes):
+        if number < below:
+            await engine.commit(transaction_of(puts))
+        else:
+            growing.puts.update(puts)
+        model = {key: value for key, value in (model | puts).items() if value is not None}
+        expected = sorted((key, value) for key, value in model.items() if start <= key < stop)
+        assert list(staged.scan(start, stop)) == expected
+        assert list(staged.scan(start, stop, reverse=True)) == expected[::-1]
+        assert all(staged.get(key) == model.get(key) for key in (b"a", b"ab", b"b", b"c", b"d\xff"))
 
 
 async def test_it_is_empty_once_everything_is_on_disk():
