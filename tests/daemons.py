@@ -5,6 +5,7 @@ A plain module without pytest, so that `bench/run.py` can use it as well.
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ STOP_SECONDS = 10.0
 """How long a daemon may take to drain after SIGTERM."""
 
 _POLL_SECONDS = 0.01
+_PORTS = (20_000, 32_000)
 
 
 class DaemonError(Exception):
@@ -32,11 +34,20 @@ class DaemonError(Exception):
 
 
 def free_ports(number: int) -> list[int]:
-    """As many TCP ports of the loopback interface as asked for that nobody listens on."""
-    sockets = [socket.socket() for _ in range(number)]
+    """As many TCP ports of the loopback interface as asked for that nobody listens on.
+
+    They are below those that the system gives to outgoing connections, which would take one before it is listened on.
+    """
+    sockets: list[socket.socket] = []
     try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
+        while len(sockets) < number:
+            one = socket.socket()
+            try:
+                one.bind(("127.0.0.1", random.randrange(*_PORTS)))
+            except OSError:
+                one.close()
+            else:
+                sockets.append(one)
         return [one.getsockname()[1] for one in sockets]
     finally:
         for one in sockets:
