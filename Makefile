@@ -4,6 +4,8 @@ UV_VERSION := 0.13.9
 UV := .venv/bin/uv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
+# A start of the daemon reads some thousand modules of others; where Python keeps no compiled ones, this does.
+export UV_COMPILE_BYTECODE := 1
 
 .PHONY: run test check bench torture fuzz proto clean
 
