@@ -293,8 +293,13 @@ func (p *program) elsewhere() {
 		return p.Refused(err, codes.InvalidArgument, "record is required")
 	})
 	p.Departure("add-record/fork", func() error {
-		err := add(log, made(info, logKey, author, kept[0].Cid(), "fork"))
-		return p.Refused(err, codes.FailedPrecondition, "does not follow the last one of its log")
+		fork := made(info, logKey, author, kept[0].Cid(), "fork")
+		if err := add(log, fork); err != nil {
+			return err
+		}
+		_, err := p.net.GetRecord(p.context, info.ID, fork.Cid())
+		known, err2 := p.logOf(info.ID, log)
+		return checks.First(err, err2, checks.Equal(known.Head.ID, head))
 	})
 	p.Departure("add-record/gap", func() error {
 		lost := made(info, logKey, author, head, "lost")

@@ -346,18 +346,18 @@ func (p *program) ofDatabases() {
 	})
 }
 
-// peers asks for what needs another host, which our daemon does not talk to yet.
+// peers asks for what needs another host, which is not there.
 func (p *program) peers() {
 	info, stranger := p.newThread(""), logID(newKey().GetPublic())
-	host := "/ip4/127.0.0.1/tcp/4006/p2p/" + stranger.String()
+	host := "/ip4/127.0.0.1/tcp/1/p2p/" + stranger.String()
 	p.Departure("peers/add-thread", func() error {
 		address := multiaddr(host + "/thread/" + people.NewThread().String())
 		_, err := p.net.AddThread(p.context, address, core.WithThreadKey(info.Key))
-		return p.Refused(err, codes.Unavailable, "does not talk to other hosts yet")
+		return p.Refused(err, codes.Unavailable, "the peer cannot be reached")
 	})
 	p.Departure("peers/add-replicator", func() error {
 		_, err := p.net.AddReplicator(p.context, info.ID, multiaddr(host))
-		return p.Refused(err, codes.Unavailable, "does not talk to other hosts yet")
+		return p.Refused(err, codes.Unavailable, "the peer cannot be reached")
 	})
 	p.Check("peers/replicate-to-oneself", func() error {
 		got, err := p.net.AddReplicator(p.context, info.ID, multiaddr("/p2p/"+p.host.String()))
