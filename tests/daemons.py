@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 GO_MODULE = Path(__file__).parent / "interop" / "go"
 JS_PACKAGE = Path(__file__).parent / "interop" / "js"
@@ -78,6 +79,8 @@ class Process:
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     variables: dict[str, str] = field(default_factory=dict, init=False)
     """More of its environment, from its next start on."""
+    stop_seconds: ClassVar[float] = STOP_SECONDS
+    """How long it may take to end."""
     _starts: int = field(default=0, init=False)
 
     def start(self) -> None:
@@ -114,7 +117,7 @@ class Process:
         """Ask it to end, and wait until it has.
 
         Raises:
-            DaemonError: It had ended before, took longer than `STOP_SECONDS`, or ended with another status than 0.
+            DaemonError: It had ended before, took longer than `stop_seconds`, or ended with another status than 0.
         """
         if self.process is None:
             return
@@ -122,10 +125,10 @@ class Process:
             raise DaemonError(f"had ended with status {self.process.returncode}:\n{self.said()}")
         self.process.send_signal(signal.SIGTERM)
         try:
-            status = self.process.wait(STOP_SECONDS)
+            status = self.process.wait(self.stop_seconds)
         except subprocess.TimeoutExpired as error:
             self.kill()
-            raise DaemonError(f"still there {STOP_SECONDS:.0f} s after SIGTERM:\n{self.said()}") from error
+            raise DaemonError(f"still there {self.stop_seconds:.0f} s after SIGTERM:\n{self.said()}") from error
         if status != 0:
             raise DaemonError(f"ended with status {status} after SIGTERM:\n{self.said()}")
 
@@ -204,6 +207,8 @@ class GoDaemon(Process):
         threads_api: HOST:PORT of its gRPC door.
     """
 
+    # With peers that are away it takes its time.
+    stop_seconds: ClassVar[float] = 120.0
     threads_api: str
 
 
