@@ -1,18 +1,14 @@
 """A door that speaks grpc-web: uvicorn in this process, in front of the application."""
 
 import asyncio
-import contextlib
-import socket
-from collections.abc import Iterator
 from typing import Final
-
-import uvicorn
 
 from threadd.api.dispatcher import Dispatcher
 from threadd.tls import Tls
 from threadd.web.app import web_app
 from threadd.web.calls import Calls
-from threadd.web.sockets import DoorError, bind
+from threadd.web.server import DoorServer, config_of
+from threadd.web.sockets import bind
 
 PING_SECONDS: Final = 5.0
 """How often a websocket's client is sent a ping; the reference's default."""
@@ -41,7 +37,7 @@ class WebDoor:
         self._host = host
         self._calls = Calls(dispatcher)
         self._tls = tls
-        self._server: _Server | None = None
+        self._server: DoorServer | None = None
         self._serving: asyncio.Task[None] | None = None
         self.port = port
         """The port that is listened on."""
@@ -62,13 +58,20 @@ class WebDoor:
         """
         sockets = await bind(self._host, self.port)
         self.port = sockets[0].getsockname()[1]
-        server = _Server(_config(self._calls, self._tls))
-        self._serving = asyncio.ensure_future(server.serve(sockets))
-        started = asyncio.ensure_future(server.listening.wait())
-        await asyncio.wait({self._serving, started}, return_when=asyncio.FIRST_COMPLETED)
-        started.cancel()
-        if self._serving.done():
-            raise DoorError(f"cannot listen on port {self.port}") from self._serving.exception()
+        server = DoorServer(
+            config_of(
+                web_app(self._calls),
+                self._tls,
+                ws="websockets-sansio",
+                backlog=1024,
+                timeout_graceful_shutdown=_LINGER,
+                ws_max_size=self._calls.dispatcher.max_message_bytes * _SLACK,
+                ws_ping_interval=PING_SECONDS,
+                ws_ping_timeout=None,
+                ws_per_message_deflate=False,
+            )
+        )
+        self._serving = await server.start(sockets)
         self._server = server
         return self.port
 
@@ -88,49 +91,3 @@ class WebDoor:
         server.should_exit = True
         await serving
         server.abort()
-
-
-def _config(calls: Calls, tls: Tls | None) -> uvicorn.Config:
-    config = uvicorn.Config(
-        web_app(calls),
-        http="h11",
-        ws="websockets-sansio",
-        lifespan="off",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        backlog=1024,
-        timeout_graceful_shutdown=_LINGER,
-        ws_max_size=calls.dispatcher.max_message_bytes * _SLACK,
-        ws_ping_interval=PING_SECONDS,
-        ws_ping_timeout=None,
-        ws_per_message_deflate=False,
-    )
-    config.load()
-    config.ssl = tls.context if tls is not None else None
-    return config
-
-
-class _Server(uvicorn.Server):
-    """A server whose signals and end are the daemon's."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say so."""
-        await super().startup(sockets)
-        self.listening.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals of the process alone."""
-        yield
-
-    def abort(self) -> None:
-        """Drop connections whose clients do not take what is left for them."""
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()

@@ -1,15 +1,12 @@
 """The gateway's door: uvicorn in this process, in front of its pages."""
 
 import asyncio
-import contextlib
-import socket
-from collections.abc import Iterator
 
-import uvicorn
 from starlette.types import ASGIApp
 
 from threadd.tls import Tls
-from threadd.web.sockets import DoorError, bind
+from threadd.web.server import DoorServer, config_of
+from threadd.web.sockets import bind
 
 
 class GatewayDoor:
@@ -26,7 +23,7 @@ class GatewayDoor:
         self._app = app
         self._host = host
         self._tls = tls
-        self._server: _Server | None = None
+        self._server: DoorServer | None = None
         self._serving: asyncio.Task[None] | None = None
         self.port = port
         """The port that is listened on."""
@@ -42,13 +39,8 @@ class GatewayDoor:
         """
         sockets = await bind(self._host, self.port)
         self.port = sockets[0].getsockname()[1]
-        self._server = server = _Server(self._config())
-        self._serving = asyncio.ensure_future(server.serve(sockets))
-        started = asyncio.ensure_future(server.listening.wait())
-        await asyncio.wait({self._serving, started}, return_when=asyncio.FIRST_COMPLETED)
-        started.cancel()
-        if self._serving.done():
-            raise DoorError(f"cannot listen on port {self.port}") from self._serving.exception()
+        self._server = server = DoorServer(config_of(self._app, self._tls, ws="none"))
+        self._serving = await server.start(sockets)
         return self.port
 
     async def close(self, grace: float = 0.0) -> None:
@@ -65,42 +57,3 @@ class GatewayDoor:
         server.should_exit = True
         await serving
         server.abort()
-
-    def _config(self) -> uvicorn.Config:
-        config = uvicorn.Config(
-            self._app,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-        )
-        config.load()
-        config.ssl = None if self._tls is None else self._tls.context
-        return config
-
-
-class _Server(uvicorn.Server):
-    """A server whose signals and end are the daemon's."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say so."""
-        await super().startup(sockets)
-        self.listening.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals of the process alone."""
-        yield
-
-    def abort(self) -> None:
-        """Drop connections whose clients do not take what is left for them."""
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()

@@ -1,0 +1,80 @@
+"""uvicorn in this process: what every door over HTTP/1.1 stands on."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from threadd.tls import Tls
+from threadd.web.sockets import DoorError
+
+
+def config_of(app: ASGIApp, tls: Tls | None, **options: Any) -> uvicorn.Config:
+    """What uvicorn is to do for a door; it sets up no logs and tells nobody what it is.
+
+    Args:
+        app: Answers the requests.
+        tls: What to speak TLS with; None for plain text.
+        options: More options of uvicorn.
+    """
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        **options,
+    )
+    config.load()
+    config.ssl = None if tls is None else tls.context
+    return config
+
+
+class DoorServer(uvicorn.Server):
+    """A server whose signals and end are the daemon's."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def start(self, sockets: list[socket.socket]) -> asyncio.Task[None]:
+        """Serve from now on.
+
+        Args:
+            sockets: Bound, all of them at one port.
+
+        Returns:
+            What serves; it ends once `should_exit` is set.
+
+        Raises:
+            DoorError: It cannot listen there.
+        """
+        serving = asyncio.ensure_future(self.serve(sockets))
+        started = asyncio.ensure_future(self.listening.wait())
+        await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        if serving.done():
+            raise DoorError(f"cannot listen on port {sockets[0].getsockname()[1]}") from serving.exception()
+        return serving
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals of the process alone."""
+        yield
+
+    def abort(self) -> None:
+        """Drop connections whose clients do not take what is left for them."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
