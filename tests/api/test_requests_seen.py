@@ -62,7 +62,19 @@ def test_a_caller_may_name_its_request(sent, kept):
     assert call.request_id() == call.request_id()
 
 
-async def test_a_refusal_is_named_in_a_trailer(threads_door, channels):
+async def test_every_answer_is_named_in_a_trailer(threads_door, channels):
+    for method, sent in (("/threads.pb.API/ListDBs", b""), ("/grpc.health.v1.Health/Check", b"")):
+        call = channels["threads"].unary_unary(method)(sent, metadata=[("x-request-id", "mine-1")])
+        await call
+        assert dict(await call.trailing_metadata())["x-request-id"] == "mine-1"
+    call = channels["threads"].unary_unary("/threads.pb.API/ListDBs")(b"")
+    await call
+    assert len(dict(await call.trailing_metadata())["x-request-id"]) == 16
+    talk = channels["threads"].stream_stream("/threads.pb.API/GetToken")(
+        iter(()), metadata=[("x-request-id", "mine-3")]
+    )
+    await talk.code()
+    assert dict(await talk.trailing_metadata())["x-request-id"] == "mine-3"
     stub = channels["threads"].unary_unary("/threadd.v1.API/Count")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub(b"", metadata=[("x-request-id", "mine-2")])

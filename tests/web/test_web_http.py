@@ -53,8 +53,9 @@ def call(ask, frame, parse):
 
 async def test_every_kind_of_call(call):
     for method, texts in (("Echo", ["x"]), ("EchoAll", ["x", "", "y"]), ("EchoAll", [])):
-        replies, fields, answer = await call(method, *texts)
-        assert (replies, fields) == (texts, {"grpc-status": "0", "grpc-message": ""})
+        replies, fields, answer = await call(method, *texts, x_request_id=f"mine-{len(texts)}")
+        wanted = {"grpc-status": "0", "grpc-message": "", "x-request-id": f"mine-{len(texts)}"}
+        assert (replies, fields) == (texts, wanted)
         assert "grpc-status" not in answer.headers
 
 

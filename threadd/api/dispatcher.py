@@ -15,6 +15,7 @@ An rpc that the servicer has no method for answers UNIMPLEMENTED.
 """
 
 import asyncio
+import itertools
 import re
 import secrets
 import time
@@ -49,9 +50,16 @@ MAX_MESSAGE_BYTES: Final = 16 * 2**20
 Handler: TypeAlias = Callable[["Call", Any], Any]
 
 REQUEST_ID: Final = "x-request-id"
-"""The metadata by which a caller names a request, and the trailer by which a refusal names it."""
+"""The metadata by which a caller names a request, and the trailer by which its answer names it."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+
+_PROCESS: Final = secrets.token_hex(4)
+"""What tells the IDs that are made up here from those of other runs: a number for each call is cheaper than chance."""
+
+_UNNAMED: Final = ("",)
+
+_number = itertools.count(1)
 
 _WORD_BORDER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z](?!s(?:[A-Z]|$))[a-z])")
 
@@ -123,9 +131,9 @@ class Call:
     def request_id(self) -> str:
         """The name of this call in the log and for its client: what the client sent as such, or made up when needed."""
         if not self._request_id:
-            given = self.metadata.get(REQUEST_ID, [""])[0]
-            is_one = isinstance(given, str) and _REQUEST_ID.fullmatch(given)
-            self._request_id = given if is_one else secrets.token_hex(8)
+            given = self.metadata.get(REQUEST_ID, _UNNAMED)[0]
+            is_one = given and isinstance(given, str) and _REQUEST_ID.fullmatch(given)
+            self._request_id = given if is_one else f"{_PROCESS}{next(_number):08x}"
         return self._request_id
 
     @property

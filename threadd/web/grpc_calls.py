@@ -13,17 +13,18 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from store.errors import StatusCode, ThreaddError
-from threadd.api.dispatcher import Call, Dispatcher
+from threadd.api.dispatcher import REQUEST_ID, Call, Dispatcher
 from threadd.api.statuses import NOT_TAKEN, CallError, DeadlineError, InvalidRequestError, call_error
 from threadd.web.frames import FrameDecoder, message_frame
 from threadd.web.http2 import ServerConnection, Stream
-from threadd.web.http2_frames import ConnectionEndedError, ErrorCode, Headers, literal
+from threadd.web.http2_frames import ConnectionEndedError, ErrorCode, Headers, literal, string
 from threadd.web.metadata import Metadata, from_fields, status_fields, timeout_of
 from threadd.web.peers import peer_text
 
 _ENDING: Final = "the daemon is ending"
 _HEADERS: Final = literal(b":status", b"200") + literal(b"content-type", b"application/grpc")
-_OK: Final = literal(b"grpc-status", b"0") + literal(b"grpc-message", b"")
+_OK: Final = literal(b"grpc-status", b"0") + literal(b"grpc-message", b"") + b"\0" + string(REQUEST_ID.encode())
+"""The trailers of a call that ended well, but for the value of the last one."""
 _NOT_GRPC: Final = literal(b":status", b"415")
 
 _QUEUED_MESSAGES = 16
@@ -63,6 +64,11 @@ class _Request:
             return cls(headers, method, metadata, timeout_of(metadata))
         except ThreaddError as error:
             return cls(headers, method, [], None, CallError(error.code, error.text))
+
+
+def _well(call: Call) -> bytes:
+    """The trailers of a call that ended well."""
+    return _OK + string(call.request_id().encode())
 
 
 class Connections:
@@ -229,7 +235,7 @@ class GrpcConnection(asyncio.Protocol):
         else:
             self._http2.send_headers(stream, _HEADERS)
             self._http2.send_data(stream, message_frame(reply))
-            self._http2.end(stream, _OK)
+            self._http2.end(stream, _well(call))
         self._flush_soon()
 
     async def converse(self, stream: Stream, request: _Request, deadline: float | None, owner: "_Streaming") -> None:
@@ -260,7 +266,7 @@ class GrpcConnection(asyncio.Protocol):
             failure = CallError(StatusCode.ABORTED, NOT_TAKEN)
         if failure is None:
             await replies.send_initial_metadata()
-            self._http2.end(stream, _OK)
+            self._http2.end(stream, _well(call))
         else:
             if failure.code is StatusCode.ABORTED:
                 stream.waiting.clear()

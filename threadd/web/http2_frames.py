@@ -62,10 +62,11 @@ class ConnectionEndedError(Exception):
 
 def literal(name: bytes, value: bytes) -> bytes:
     """One header as a literal that no table keeps (RFC 7541, 6.2.2)."""
-    return b"\x00" + _string(name) + _string(value)
+    return b"\x00" + string(name) + string(value)
 
 
-def _string(text: bytes) -> bytes:
+def string(text: bytes) -> bytes:
+    """A text as blocks of headers hold it, without Huffman codes (RFC 7541, 5.2)."""
     length = len(text)
     if length < 127:  # noqa: PLR2004 - what fits into seven bits (RFC 7541, 5.1)
         return bytes((length,)) + text

@@ -105,7 +105,7 @@ def timeout_of(metadata: Metadata) -> float | None:
 
 
 def status_fields(code: StatusCode, text: str) -> list[tuple[str, str]]:
-    """How a call ended, as trailers; one that failed is named as it stands in the log.
+    """How a call ended, as trailers; it is named as it stands in the log.
 
     Args:
         code: The status code.
@@ -113,7 +113,7 @@ def status_fields(code: StatusCode, text: str) -> list[tuple[str, str]]:
     """
     fields = [("grpc-status", str(int(code))), ("grpc-message", percent_encode(text))]
     request_id = current_request_id.get()
-    if code != StatusCode.OK and request_id is not None:
+    if request_id is not None:
         fields.append((REQUEST_ID, request_id()))
     return fields
 
