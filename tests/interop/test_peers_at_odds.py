@@ -51,7 +51,7 @@ def test_creates_and_saves_of_one_id_on_all_sides_while_they_are_apart(start_dae
     theirs.join_db(ours, thread, key, "c")
     for round_ in range(10):
         saves = [
-            threading.Thread(target=api.save, args=(thread, {"_id": "same", "n": 10 * round_ + place}))
+            threading.Thread(target=api.save, args=(thread, {"_id": "same", "n": 10 * round_ + place}), daemon=True)
             for place, api in enumerate((ours, third, theirs))
         ]
         for save in saves:
@@ -86,20 +86,22 @@ def test_each_side_dies_and_comes_back_while_both_write(ours, theirs, killed):
             time.sleep(0.01)
 
     sides = {"ours": ours, "theirs": theirs}
-    loads = [threading.Thread(target=load, args=side) for side in sides.items()]
+    loads = [threading.Thread(target=load, args=side, daemon=True) for side in sides.items()]
     for each in loads:
         each.start()
-    for _ in range(2):
-        time.sleep(1.5)
-        daemon = sides[killed].daemon
-        # Go may lose what it has acknowledged when it is killed, and then writes on from an earlier head.
-        daemon.kill() if killed == "ours" else daemon.stop()
-        time.sleep(0.5)
-        daemon.start()
-    time.sleep(1)
-    stop.set()
-    for each in loads:
-        each.join()
+    try:
+        for _ in range(2):
+            time.sleep(1.5)
+            daemon = sides[killed].daemon
+            # Go may lose what it has acknowledged when it is killed, and then writes on from an earlier head.
+            daemon.kill() if killed == "ours" else daemon.stop()
+            time.sleep(0.5)
+            daemon.start()
+        time.sleep(1)
+    finally:
+        stop.set()
+        for each in loads:
+            each.join()
     wanted = written["ours"] | written["theirs"]
     until(lambda: wanted <= set(ours.documents(thread)) and wanted <= set(theirs.documents(thread)), seconds=60)
     in_step(thread, ours, theirs, logs=2, seconds=30)

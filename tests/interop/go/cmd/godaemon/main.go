@@ -94,9 +94,19 @@ func serve(repo, address, host string, pull bool, limit uint) error {
 			return err
 		}
 	case <-stop.Done():
-		server.Stop()
+		drain(server)
 	}
 	return nil
+}
+
+// drain lets the calls under way end, and cuts off the streams that stay open.
+//
+// A database of go-threads that is closed amid a call that writes, while a record arrives from a peer, never ends: its
+// three locks are taken in three orders.
+func drain(server *grpc.Server) {
+	cut := time.AfterFunc(2*time.Second, server.Stop)
+	defer cut.Stop()
+	server.GracefulStop()
 }
 
 // quiet sets back the levels that the services raise when they are made.
