@@ -141,7 +141,7 @@ async def push(rooms, key, files):
 
 async def pulled(rooms, key, path):
     bucket = await rooms.buckets.get(THREAD, ALICE, key)
-    return b"".join([piece async for piece in rooms.buckets.file(bucket, path).read()])
+    return b"".join([piece async for piece in rooms.buckets.contents.file(bucket, path).read()])
 
 
 @pytest.mark.parametrize("private", [False, True])
@@ -232,7 +232,10 @@ async def test_files_before_the_one_that_breaks_a_quota_can_be_saved(tmp_path):
             await pushed.save()
         assert await pulled(rooms, key, "small") == b"1"
         bucket = await rooms.buckets.get(THREAD, ALICE, key)
-        assert [item.name for item in (await rooms.buckets.item(bucket, "")).items] == [".textileseed", "small"]
+        assert [item.name for item in (await rooms.buckets.contents.item(bucket, "")).items] == [
+            ".textileseed",
+            "small",
+        ]
 
 
 async def test_a_full_disk_leaves_the_bucket_whole(tmp_path):

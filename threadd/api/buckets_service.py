@@ -108,12 +108,12 @@ class BucketsService:
     async def list_path(self, call: Call, request: pb.ListPathRequest) -> pb.ListPathResponse:
         """Tell what is at a path."""
         bucket = await self._bucket(call, request.key)
-        item = await self._buckets.item(bucket, request.path)
+        item = await self._buckets.contents.item(bucket, request.path)
         return await asyncio.to_thread(_path_reply, _thread(call), bucket, item)
 
     async def list_ipfs_path(self, _call: Call, request: pb.ListIpfsPathRequest) -> pb.ListIpfsPathResponse:
         """Tell what is at a path of any node that is here."""
-        return pb.ListIpfsPathResponse(item=_item(await self._buckets.ipfs_item(request.path)))
+        return pb.ListIpfsPathResponse(item=_item(await self._buckets.contents.ipfs_item(request.path)))
 
     async def push_path(
         self, call: Call, requests: AsyncIterator[pb.PushPathRequest]
@@ -188,14 +188,14 @@ class BucketsService:
     async def pull_path(self, call: Call, request: pb.PullPathRequest) -> AsyncGenerator[pb.PullPathResponse, None]:
         """Give a file."""
         bucket = await self._bucket(call, request.key)
-        async for chunk in _chunks(self._buckets.file(bucket, request.path)):
+        async for chunk in _chunks(self._buckets.contents.file(bucket, request.path)):
             yield pb.PullPathResponse(chunk=chunk)
 
     async def pull_ipfs_path(
         self, _call: Call, request: pb.PullIpfsPathRequest
     ) -> AsyncGenerator[pb.PullIpfsPathResponse, None]:
         """Give a file of any node that is here."""
-        async for chunk in _chunks(self._buckets.ipfs_file(request.path)):
+        async for chunk in _chunks(self._buckets.contents.ipfs_file(request.path)):
             yield pb.PullIpfsPathResponse(chunk=chunk)
 
     async def set_path(self, call: Call, request: pb.SetPathRequest) -> pb.SetPathResponse:
@@ -234,7 +234,7 @@ class BucketsService:
     ) -> pb.PullPathAccessRolesResponse:
         """Tell who may do what with a path."""
         bucket = await self._bucket(call, request.key)
-        return pb.PullPathAccessRolesResponse(roles=_roles(self._buckets.roles(bucket, request.path)))
+        return pb.PullPathAccessRolesResponse(roles=_roles(self._buckets.contents.roles(bucket, request.path)))
 
     async def default_archive_config(self, _call: Call, _request: pb.DefaultArchiveConfigRequest) -> NoReturn:
         """There are no archives."""

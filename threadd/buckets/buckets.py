@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -18,9 +18,9 @@ from store.file_blocks import FileBlocks
 from threadd.buckets import paths as path_rules
 from threadd.buckets import sealing, trees
 from threadd.buckets.beginnings import Beginnings
+from threadd.buckets.contents import Contents
 from threadd.buckets.errors import (
     InvalidPathError,
-    IsDirectoryError,
     LastBucketsError,
     NonFastForwardError,
     PathNotFoundError,
@@ -28,9 +28,9 @@ from threadd.buckets.errors import (
     SourceIsRootError,
     StorageQuotaError,
 )
-from threadd.buckets.files import Checked, File
+from threadd.buckets.files import Checked
 from threadd.buckets.instances import Actor, Instances
-from threadd.buckets.items import Item, Place, move_target
+from threadd.buckets.items import move_target
 from threadd.buckets.links import Links, addresses
 from threadd.buckets.model import (
     NO_ARCHIVES,
@@ -49,8 +49,7 @@ from threadd.buckets.names import new_name
 from threadd.buckets.pushes import Push
 from threadd.buckets.resealing import Resealer
 from threadd.buckets.sweeping import Sweeping
-from threadd.buckets.trees import Directories, Tree
-from threadd.buckets.unixfs import BlockSource
+from threadd.buckets.trees import Tree
 from threadd.db.errors import DatabaseNotFoundError
 
 
@@ -116,7 +115,8 @@ class Buckets:
         self._randomness = randomness
         self._clock = clock
         self._checked = Checked()
-        self._directories = Directories()
+        self.contents = Contents(blocks, self._checked)
+        """What is in them."""
         self._beginnings = Beginnings(randomness, self._checked)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.sweeping = Sweeping(engine, blocks, instances)
@@ -223,54 +223,8 @@ class Buckets:
         if bucket.paths().find(cleaned) is None:
             raise PathNotFoundError(f"could not resolve path: {cleaned}")
         if cleaned:
-            self._place(bucket, self._blocks.get).find(cleaned)
+            self.contents.place(bucket, self._blocks.get).find(cleaned)
         return self._addresses(thread, actor, bucket, cleaned)
-
-    async def item(self, bucket: Bucket, path: str) -> Item:
-        """What is at a path of a bucket, with what is in it.
-
-        Raises:
-            PathNotFoundError: There is nothing at the path, or it cannot be seen.
-            InvalidPathError: The path cannot be one.
-            BlockNotFoundError, InvalidNodeError, SealError: It cannot be read.
-        """
-        cleaned = path_rules.clean(path)
-        item = await self._blocks.read(lambda get: self._place(bucket, get).item(cleaned))
-        return item if cleaned else replace(item, name=bucket.name)
-
-    def file(self, bucket: Bucket, path: str) -> File:
-        """A file of a bucket.
-
-        Raises:
-            PathNotFoundError: There is nothing at the path, or it cannot be seen.
-            InvalidPathError: The path cannot be one.
-            IsDirectoryError: It is a directory.
-            BlockNotFoundError, InvalidNodeError, SealError: It cannot be read.
-        """
-        cleaned = path_rules.clean(path)
-        key = bucket.paths().file_key(cleaned)
-        found = self._place(bucket, self._blocks.get).find(cleaned)
-        return File.open(self._blocks.get, _file_cid(found), key, self._checked)
-
-    async def ipfs_item(self, path: str) -> Item:
-        """What is at a path of any node that is here, with what is in it.
-
-        Raises:
-            InvalidBucketCidError, InvalidPathError: The path cannot be one.
-            PathNotFoundError: There is nothing at the path.
-            BlockNotFoundError, InvalidNodeError: It cannot be read.
-        """
-
-        def look(get: BlockSource) -> Item:
-            place, below = self._ipfs_place(path, get)
-            return place.item(below)
-
-        return await self._blocks.read(look)
-
-    def ipfs_file(self, path: str) -> File:
-        """A file of any node that is here; errors are those of `ipfs_item`, and `IsDirectoryError`."""
-        place, below = self._ipfs_place(path, self._blocks.get)
-        return File.open(self._blocks.get, _file_cid(place.find(below)), None, self._checked)
 
     @asynccontextmanager
     async def pushing(self, thread: ThreadID, actor: Actor, key: str, root: str = "") -> AsyncGenerator[Push, None]:
@@ -349,7 +303,7 @@ class Buckets:
         if source == target:
             return
         async with self.pushing(thread, actor, key) as push:
-            place = self._place(push.bucket, push.upload.get)
+            place = self.contents.place(push.bucket, push.upload.get)
             found = place.find(source)
             final = move_target(place, found, source, target)
             if final == source:
@@ -411,7 +365,7 @@ class Buckets:
             await self._instances.verify(thread, actor, push.bucket.changed(push.paths, push.clock()))
             if push.bucket.is_private:
                 try:
-                    self._place(push.bucket, push.upload.get).find(cleaned)
+                    self.contents.place(push.bucket, push.upload.get).find(cleaned)
                 except PathNotFoundError as error:
                     raise PathNotFoundError(f"remove node failed: {error.text}") from error
             push.remove(cleaned)
@@ -439,7 +393,7 @@ class Buckets:
         cleaned = path_rules.clean_writable(path)
         check_roles(roles)
         async with self.pushing(thread, actor, key) as push:
-            found = self._place(push.bucket, push.upload.get).find(cleaned)
+            found = self.contents.place(push.bucket, push.upload.get).find(cleaned)
             entry = push.paths.find(cleaned)
             if entry is None:
                 raise PathNotFoundError(f"could not resolve path: {cleaned}")
@@ -462,35 +416,11 @@ class Buckets:
             await push.save()
             return push.grown
 
-    def roles(self, bucket: Bucket, path: str) -> Mapping[str, int]:
-        """Who may do what with a path.
-
-        Raises:
-            PathNotFoundError: There is nothing at the path, or it cannot be seen.
-        """
-        cleaned = path_rules.clean_writable(path)
-        try:
-            self._place(bucket, self._blocks.get).find(cleaned)
-        except PathNotFoundError as error:
-            raise PathNotFoundError(f"could not resolve path: {cleaned}") from error
-        entry = bucket.paths().find(cleaned)
-        if entry is None:
-            raise PathNotFoundError(f"could not resolve path: {cleaned}")
-        return entry[1].roles
-
     def _lock(self, key: str) -> asyncio.Lock:
         return self._locks.setdefault(key, asyncio.Lock())
 
     def _key(self) -> bytes:
         return self._randomness(sealing.KEY_BYTES)
-
-    def _place(self, bucket: Bucket, get: BlockSource) -> Place:
-        root = trees.link_to(get, bucket.root)
-        return Place(get, root, bucket.path, bucket.link_key_bytes, bucket.paths(), self._directories)
-
-    def _ipfs_place(self, path: str, get: BlockSource) -> tuple[Place, str]:
-        cid, below = path_rules.parse_ipfs(path)
-        return Place(get, trees.link_to(get, cid), path_of(cid), directories=self._directories), below
 
     def _resealer(self, push: Push) -> Resealer | None:
         link_key = push.bucket.link_key_bytes
@@ -516,9 +446,3 @@ class Buckets:
     async def _grow(self, key: str, thread: ThreadID, owner: str, by: int) -> None:
         row = rows.get_bucket(self._engine, key) or BucketRow(thread.bytes, owner, 0)
         await self._keep_row(key, BucketRow(row.thread_id, row.owner, max(0, row.size + by), row.private_key))
-
-
-def _file_cid(found: trees.Found) -> bytes:
-    if found.is_directory:
-        raise IsDirectoryError
-    return found.link.cid

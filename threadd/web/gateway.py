@@ -179,8 +179,8 @@ class Gateway:
     async def _ipfs(self, request: Request, cid: str, path: str) -> Response:
         root = "/ipfs/" + cid
         place = _Place(
-            item=lambda below: self._buckets.ipfs_item(f"{root}/{below}"),
-            file=lambda below: self._buckets.ipfs_file(f"{root}/{below}"),
+            item=lambda below: self._buckets.contents.ipfs_item(f"{root}/{below}"),
+            file=lambda below: self._buckets.contents.ipfs_file(f"{root}/{below}"),
             base=("ipfs", cid),
             title=root,
             token="",
@@ -235,8 +235,8 @@ class Gateway:
 
     def _place(self, bucket: Bucket, actor: Actor, base: tuple[str, ...]) -> _Place:
         return _Place(
-            item=lambda path: self._buckets.item(bucket, path),
-            file=lambda path: self._buckets.file(bucket, path),
+            item=lambda path: self._buckets.contents.item(bucket, path),
+            file=lambda path: self._buckets.contents.file(bucket, path),
             base=base,
             title=bucket.name or bucket.id,
             token=actor.token,
