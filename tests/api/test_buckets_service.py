@@ -320,6 +320,34 @@ async def test_roles(as_identity):
     assert text.startswith("unmarshaling role public key: ")
 
 
+@pytest.mark.parametrize("private", [False, True])
+async def test_whoever_is_shown_nothing_of_a_bucket_is_told_that_he_may_not_change_it(as_identity, private):
+    alice, bob = as_identity(ALICE), as_identity(BOB)
+    key = (await alice("Create", private=private)).root.key
+    await alice.push(key, "file", b"1")
+    denied = "app denied net record body: permission denied"
+    if not private:
+        await alice("PushPathAccessRoles", key=key, path="", roles={"*": 0})
+    for push, text in (
+        (bob.push(key, "file", b"2"), denied),
+        (bob.push(key, "new", b"2"), denied),
+        (bob.push_all(key, [("file", b"2"), ("file", b"")]), denied),
+        (bob.push_all(key, [("file", b"2"), ("file", b"")], paths=["file"]), f"verifying bucket update: {denied}"),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await push
+        assert caught.value.details() == text
+    assert (await bob.refused("RemovePath", key=key, path="file"))[1] == denied
+    root = (await alice("Root", key=key)).root.path.removeprefix("/ipfs/")
+    for path in ("file", ""):
+        assert (await bob.refused("SetPath", key=key, path=path, cid=root))[1] == denied
+    assert (await bob.refused("MovePath", key=key, from_path="file", to_path="new"))[1] == denied
+    wanted = denied if private else "could not resolve path: file"
+    assert (await bob.refused("PushPathAccessRoles", key=key, path="file", roles={BOB.public.text: 3}))[1] == wanted
+    assert (await bob.refused("Remove", key=key))[1] == denied
+    assert await alice.pull(key, "file") == b"1"
+
+
 async def test_a_public_bucket_is_read_by_all_and_written_by_its_owner(as_identity):
     alice, bob = as_identity(ALICE), as_identity(BOB)
     key = (await alice("Create")).root.key

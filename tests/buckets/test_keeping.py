@@ -242,7 +242,8 @@ async def test_a_full_disk_leaves_the_bucket_whole(tmp_path):
     (tmp_path / "small").mkdir()
     small = LmdbEngine(tmp_path / "small", reserved_bytes=8 << 20)
     async with open_rooms(tmp_path / "repo") as rooms:
-        rooms.buckets._blocks = rooms.buckets.sweeping.blocks = FileBlocks(small)
+        blocks = FileBlocks(small)
+        rooms.buckets._blocks = rooms.buckets.contents.blocks = rooms.buckets.sweeping.blocks = blocks
         await rooms.databases.new_db(THREAD, identity=ALICE.identity)
         key = (await rooms.buckets.create(THREAD, ALICE)).bucket.id
         kept = os.urandom(1_000_000)

@@ -11,6 +11,9 @@ from threadd.db.collections import CollectionConfig, Index
 
 COLLECTION: Final = "buckets"
 
+DENIED: Final = "permission denied"
+"""What the rules answer to whoever may not do something."""
+
 _DRAFT: Final = "http://json-schema.org/draft-04/schema#"
 _TEXT: Final = {"type": "string"}
 _NUMBER: Final = {"type": "integer"}

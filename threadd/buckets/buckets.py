@@ -30,7 +30,7 @@ from threadd.buckets.errors import (
 )
 from threadd.buckets.files import Checked
 from threadd.buckets.instances import Actor, Instances
-from threadd.buckets.items import move_target
+from threadd.buckets.items import Place, move_target
 from threadd.buckets.links import Links, addresses
 from threadd.buckets.model import (
     NO_ARCHIVES,
@@ -244,10 +244,8 @@ class Buckets:
             bucket = await self._instances.get(thread, actor, key)
             if root and root != bucket.path:
                 raise NonFastForwardError
-            link_key = bucket.link_key_bytes
-            tree = Tree(upload.get, trees.link_to(upload.get, bucket.root), link_key, self._randomness)
             room = self._room(bucket.owner)
-            push = Push(thread, actor, bucket, self._instances, upload, tree, room, self._randomness, self._clock)
+            push = Push(thread, actor, bucket, self._instances, upload, room, self._randomness, self._clock)
             try:
                 yield push
             finally:
@@ -303,7 +301,7 @@ class Buckets:
         if source == target:
             return
         async with self.pushing(thread, actor, key) as push:
-            place = self.contents.place(push.bucket, push.upload.get)
+            place = self._place(push)
             found = place.find(source)
             final = move_target(place, found, source, target)
             if final == source:
@@ -365,7 +363,7 @@ class Buckets:
             await self._instances.verify(thread, actor, push.bucket.changed(push.paths, push.clock()))
             if push.bucket.is_private:
                 try:
-                    self.contents.place(push.bucket, push.upload.get).find(cleaned)
+                    self._place(push).find(cleaned)
                 except PathNotFoundError as error:
                     raise PathNotFoundError(f"remove node failed: {error.text}") from error
             push.remove(cleaned)
@@ -393,7 +391,7 @@ class Buckets:
         cleaned = path_rules.clean_writable(path)
         check_roles(roles)
         async with self.pushing(thread, actor, key) as push:
-            found = self.contents.place(push.bucket, push.upload.get).find(cleaned)
+            found = self._place(push).find(cleaned)
             entry = push.paths.find(cleaned)
             if entry is None:
                 raise PathNotFoundError(f"could not resolve path: {cleaned}")
@@ -421,6 +419,11 @@ class Buckets:
 
     def _key(self) -> bytes:
         return self._randomness(sealing.KEY_BYTES)
+
+    def _place(self, push: Push) -> Place:
+        """Where the things in a bucket that is changed are looked up; errors are those of `Push.open`."""
+        push.open()
+        return self.contents.place(push.bucket, push.upload.get)
 
     def _resealer(self, push: Push) -> Resealer | None:
         link_key = push.bucket.link_key_bytes

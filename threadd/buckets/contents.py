@@ -23,7 +23,8 @@ class Contents:
     """
 
     def __init__(self, blocks: FileBlocks, checked: Checked) -> None:
-        self._blocks = blocks
+        self.blocks = blocks
+        """The blocks of files."""
         self._checked = checked
         self._directories = Directories()
 
@@ -36,7 +37,7 @@ class Contents:
             BlockNotFoundError, InvalidNodeError, SealError: It cannot be read.
         """
         cleaned = path_rules.clean(path)
-        item = await self._blocks.read(lambda get: self.place(bucket, get).item(cleaned))
+        item = await self.blocks.read(lambda get: self.place(bucket, get).item(cleaned))
         return item if cleaned else replace(item, name=bucket.name)
 
     def file(self, bucket: Bucket, path: str) -> File:
@@ -50,8 +51,8 @@ class Contents:
         """
         cleaned = path_rules.clean(path)
         key = bucket.paths().file_key(cleaned)
-        found = self.place(bucket, self._blocks.get).find(cleaned)
-        return File.open(self._blocks.get, _file_cid(found), key, self._checked)
+        found = self.place(bucket, self.blocks.get).find(cleaned)
+        return File.open(self.blocks.get, _file_cid(found), key, self._checked)
 
     async def ipfs_item(self, path: str) -> Item:
         """What is at a path of any node that is here, with what is in it.
@@ -66,12 +67,12 @@ class Contents:
             place, below = self._ipfs_place(path, get)
             return place.item(below)
 
-        return await self._blocks.read(look)
+        return await self.blocks.read(look)
 
     def ipfs_file(self, path: str) -> File:
         """A file of any node that is here; errors are those of `ipfs_item`, and `IsDirectoryError`."""
-        place, below = self._ipfs_place(path, self._blocks.get)
-        return File.open(self._blocks.get, _file_cid(place.find(below)), None, self._checked)
+        place, below = self._ipfs_place(path, self.blocks.get)
+        return File.open(self.blocks.get, _file_cid(place.find(below)), None, self._checked)
 
     def roles(self, bucket: Bucket, path: str) -> Mapping[str, int]:
         """Who may do what with a path.
@@ -81,7 +82,7 @@ class Contents:
         """
         cleaned = path_rules.clean_writable(path)
         try:
-            self.place(bucket, self._blocks.get).find(cleaned)
+            self.place(bucket, self.blocks.get).find(cleaned)
         except PathNotFoundError as error:
             raise PathNotFoundError(f"could not resolve path: {cleaned}") from error
         entry = bucket.paths().find(cleaned)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from net.crypto import Randomness
 from net.thread_id import ThreadID
 from store.file_blocks import Upload
-from threadd.buckets import trees
+from threadd.buckets import access, trees
 from threadd.buckets.dag import Link
-from threadd.buckets.errors import InvalidPathError, StorageQuotaError, VerificationError
+from threadd.buckets.errors import InvalidPathError, NotDirectoryError, StorageQuotaError, VerificationError
 from threadd.buckets.files import Writer
 from threadd.buckets.instances import Actor, Instances
 from threadd.buckets.model import Bucket, Paths, encoded, split
@@ -51,7 +51,6 @@ class Push:
         bucket: The bucket as it was.
         instances: Where it is saved.
         upload: Where blocks go.
-        tree: Its directories.
         room: How many bytes it may grow by; None for any number.
         randomness: Gives IVs.
         clock: Nanoseconds since 1970.
@@ -62,13 +61,13 @@ class Push:
     bucket: Bucket
     instances: Instances
     upload: Upload
-    tree: Tree
     room: int | None
     randomness: Randomness
     clock: Callable[[], int]
     paths: Paths = field(init=False)
     updated_at: int = 0
     saved_bytes: int = 0
+    _tree: Tree | None = None
     _carried: int = 0
     _verified: set[str] = field(default_factory=set)
     _open: dict[str, PushedFile] = field(default_factory=dict)
@@ -76,6 +75,29 @@ class Push:
 
     def __post_init__(self) -> None:
         self.paths = self.bucket.paths()
+
+    def open(self) -> Tree:
+        """Open its directories; not before, so that the rules speak first.
+
+        Raises:
+            WriteDeniedError: They are sealed with a key that the rules hide from the actor.
+            BlockNotFoundError, InvalidNodeError, SealError: As `trees.open_directory`.
+        """
+        if self._tree is None:
+            root, link_key = trees.link_to(self.upload.get, self.bucket.root), self.bucket.link_key_bytes
+            try:
+                self._tree = Tree(self.upload.get, root, link_key, self.randomness)
+            except NotDirectoryError as error:
+                if self.bucket.metadata:
+                    raise
+                # What is sealed looks like a file to whoever is shown no path of the bucket, and so no key.
+                raise WriteDeniedError(f"{WriteDeniedError.default_text}: {access.DENIED}") from error
+        return self._tree
+
+    @property
+    def tree(self) -> Tree:
+        """Its directories; errors are those of `open`."""
+        return self.open()
 
     @property
     def has_changes(self) -> bool:
@@ -172,7 +194,7 @@ class Push:
         self._carried = trees.sum_of(self.upload.get, tree.root(), link_key) - trees.sum_of(
             self.upload.get, before, link_key
         )
-        self.tree = tree
+        self._tree = tree
         self.mark()
 
     def mark(self) -> None:
@@ -187,7 +209,11 @@ class Push:
     @property
     def grown(self) -> int:
         """By how many bytes the bucket has grown."""
-        return self._carried + self.tree.grown
+        return self._carried + self._tree_grown
+
+    @property
+    def _tree_grown(self) -> int:
+        return 0 if self._tree is None else self._tree.grown
 
     async def save(self) -> Bucket:
         """Save the bucket, once all its blocks are on disk.
@@ -213,6 +239,6 @@ class Push:
     def _check_room(self) -> None:
         if (
             self.room is not None
-            and self.tree.grown + sum(file.writer.size for file in self._open.values()) > self.room
+            and self._tree_grown + sum(file.writer.size for file in self._open.values()) > self.room
         ):
             raise StorageQuotaError
