@@ -57,17 +57,20 @@ func serve(repo, address, host string, pull bool, limit uint) error {
 	if err != nil {
 		return err
 	}
-	defer network.Close()
 	store, err := util.NewBadgerDatastore(repo, "eventstore", false)
 	if err != nil {
+		network.Close()
 		return err
 	}
 	defer store.Close()
 	databases, err := api.NewService(store, network, api.Config{})
 	if err != nil {
+		network.Close()
 		return err
 	}
 	defer databases.Close()
+	// First of all, or a record of a peer moves a head on whose document is then not kept.
+	defer network.Close()
 	threads, err := netapi.NewService(network, netapi.Config{})
 	if err != nil {
 		return err
