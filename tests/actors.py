@@ -10,10 +10,15 @@ import os
 from dataclasses import dataclass, field
 
 import grpc
+import msgspec
 
 from net.keys import PrivateKey
 from net.thread_id import ThreadID, Variant
 from proto import bucketsd_pb2, threads_pb2, usersd_pb2
+from store.errors import StatusCode
+from threadd.control import ControlClient, ControlError, NoDaemonError
+from threadd.maintenance import lines
+from threadd.verbs import ImportDatabase
 
 SCHEMA = json.dumps({"type": "object", "properties": {"_id": {"type": "string"}, "rank": {"type": "number"}}}).encode()
 _THREADS = "/threads.pb.API/"
@@ -332,3 +337,101 @@ class Mailer(Actor):
                 return found
             found |= set(page)
             seek = page[-1]
+
+
+def moving(exported, collection):
+    """What an exported database is where its records came from other hosts and no collection is there yet.
+
+    Args:
+        exported: Its lines.
+        collection: What all of its records wait for.
+
+    Returns:
+        The lines, the thread's ID, and the IDs of the instances.
+    """
+    taken, found = [], set()
+    for line in map(lines.decode, exported):
+        match line:
+            case lines.Header():
+                thread = ThreadID.from_text(line.thread).bytes
+                taken.append(msgspec.structs.replace(line, sequence=0))
+            case lines.RecordLine():
+                taken.append(msgspec.structs.replace(line, waiting=(collection,)))
+            case lines.InstanceLine():
+                found.add(line.id)
+            case lines.End():
+                taken.append(lines.End(line.records, 0))
+            case lines.CollectionLine():
+                pass
+            case _:
+                taken.append(line)
+    return [lines.encode(line) for line in taken], thread, found
+
+
+@dataclass
+class Mover(Actor):
+    """Imports a database whose records wait, fills its collection, indexes that, deletes all, and begins again.
+
+    Args:
+        repo: The daemon's repository.
+        file: What is imported.
+        thread: Its ID.
+        collection: What its records wait for.
+        ids: The instances in it.
+    """
+
+    repo: object
+    file: object
+    thread: bytes
+    collection: str
+    ids: set
+    stage: int = 0
+    steps: int = 0
+
+    async def step(self, door):
+        config = threads_pb2.CollectionConfig(name=self.collection, schema=SCHEMA)
+        match self.stage:
+            case 0:
+                await asyncio.to_thread(self._import)
+            case 1:
+                await door.threads("NewCollection", dbID=self.thread, config=config)
+            case 2:
+                config.indexes.add(path="rank")
+                await door.threads("UpdateCollection", dbID=self.thread, config=config)
+            case 3:
+                await door.threads("DeleteDB", dbID=self.thread)
+        self.stage = (self.stage + 1) % 4
+
+    def _import(self):
+        try:
+            client = ControlClient(self.repo)
+        except NoDaemonError as error:
+            raise grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, (), (), details=error.text) from error
+        try:
+            client.call(msgspec.json.encode(ImportDatabase(str(self.file))))
+        except ControlError as error:
+            if error.status is not StatusCode.UNAVAILABLE:
+                raise
+            raise grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, (), (), details=error.text) from error
+        finally:
+            client.close()
+
+    async def check(self, door):
+        found = await self._found(door)
+        assert found in {self.stage, (self.stage + 1) % 4}
+        self.stage = found
+
+    async def _found(self, door):
+        listed = {one.dbID for one in (await door.threads("ListDBs")).dbs}
+        if self.thread not in listed:
+            return 0
+        collections = (await door.threads("ListCollections", dbID=self.thread)).collections
+        if not collections:
+            return 1
+        (collection,) = collections
+        assert set(await door.found(self.thread, collection.name)) == self.ids
+        if not collection.indexes:
+            return 2
+        query = {"ands": [{"fieldPath": "rank", "operation": 4, "value": {"float": 0}}], "index": "rank"}
+        assert set(await door.found(self.thread, collection.name, json.dumps(query).encode())) == self.ids
+        return 3

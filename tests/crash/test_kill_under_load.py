@@ -10,11 +10,12 @@ import random
 import secrets
 import shutil
 import signal
+from collections import Counter
 from dataclasses import dataclass, field
 
 import grpc
 import pytest
-from actors import Door, Mailer, Pusher, Shaper, Transactor, is_gone
+from actors import Door, Mailer, Mover, Pusher, Shaper, Transactor, is_gone
 from agreement import check_repository, differences
 from daemons import DaemonError
 
@@ -35,6 +36,11 @@ SCHEMA = {
 }
 
 MOST_HITS = 12
+RARE = {
+    *(Failpoint.INDEX_SLICE, Failpoint.INDEX_BUILT, Failpoint.FILL_SLICE, Failpoint.SWEEP_SLICE),
+    *(Failpoint.OWNED, Failpoint.IMPORT_SLICE),
+}
+MOST_RARE_HITS = 2
 """A failpoint kills when it is come by for the so many-th time at most."""
 
 pytestmark = pytest.mark.timeout(600 + 60 * ROUNDS)
@@ -170,6 +176,8 @@ class Crew:
     actors: list
     recruits: list = field(default_factory=list)
     earlier: dict = field(default_factory=dict)
+    deaths: Counter = field(default_factory=Counter)
+    answered: int = 0
 
     @property
     def writers(self):
@@ -233,30 +241,36 @@ async def one_round(daemon, crew, number):
     dice = crew.dice
     armed = ""
     if dice.random() < 0.7:
-        armed = f"{dice.choice(list(Failpoint))}=kill@{dice.randrange(1, MOST_HITS)}"
+        place = dice.choice(list(Failpoint))
+        armed = f"{place}=kill@{dice.randint(1, MOST_RARE_HITS if place in RARE else MOST_HITS)}"
     try:
         new = await start_and_check(daemon, crew, armed)
     except (DaemonError, grpc.aio.AioRpcError):
         # It died at its failpoint already, on its way up or while it was asked.
         daemon.process.wait(10)
         assert armed
+        crew.deaths[armed.partition("=")[0]] += 1
         assert daemon.process.returncode == -signal.SIGKILL, daemon.said()
         new = await start_and_check(daemon, crew, "")
     crew.recruits = [Writer(None, new, f"{number}-{name}", dice) for name in range(WRITERS // 2)]
     before = crew.calls
     died = await load(daemon, crew)
     assert daemon.process.returncode == -signal.SIGKILL, daemon.said()
+    if died:
+        crew.deaths[armed.partition("=")[0]] += 1
     end = f"died at {armed}" if died else "killed"
+    crew.answered += crew.calls - before
     print(f"round {number}: {crew.calls - before} calls answered; {end}")  # noqa: T201
     faults = verify(daemon.repo).faults
     assert not faults, faults
     await check_repository(daemon.repo, {writer.thread for writer in crew.writers})
 
 
-async def test_killed_again_and_again_under_twenty_writers(start_daemon):
+async def test_killed_again_and_again_under_twenty_writers(start_daemon, moved):
     seed = int(os.environ.get("TORTURE_SEED", "0")) or secrets.randbits(32)
     print("seed", seed)  # noqa: T201 - shown when the test fails
     dice = random.Random(seed)
+    deaths, calls = Counter(), 0
     for first in range(0, ROUNDS, ROUNDS_OF_A_DAEMON):
         daemon = start_daemon()
         key = json.loads(daemon.run("keys", "create", "--type", "user", "--insecure", "--json"))["key"]
@@ -264,13 +278,17 @@ async def test_killed_again_and_again_under_twenty_writers(start_daemon):
             old = await client.new_db()
         veterans = [Writer(client, old, f"old-{number}", dice) for number in range(WRITERS // 2)]
         doors = daemon.threads_api, daemon.hub_api
-        actors = [(Transactor(dice), doors[0]), (Shaper(dice), doors[0]), (Pusher(dice), doors[0])]
-        crew = Crew(dice, veterans, Founder(client), [*actors, (Mailer(key), doors[1])])
+        on_threads = Transactor(dice), Shaper(dice), Pusher(dice), Mover(daemon.repo, *moved)
+        actors = [*((actor, doors[0]) for actor in on_threads), (Mailer(key), doors[1])]
+        crew = Crew(dice, veterans, Founder(client), actors)
         daemon.kill()
         for number in range(first, min(first + ROUNDS_OF_A_DAEMON, ROUNDS)):
             await one_round(daemon, crew, number)
-        assert crew.calls > ROUNDS_OF_A_DAEMON
+        assert crew.answered > ROUNDS_OF_A_DAEMON
         await start_and_check(daemon, crew, "")
         daemon.stop()
         assert not verify(daemon.repo).faults
         shutil.rmtree(daemon.folder)
+        deaths += crew.deaths
+        calls += crew.answered
+        print(f"{calls} calls answered; deaths at a failpoint: {dict(deaths)}")  # noqa: T201
