@@ -5,6 +5,7 @@ many callers share the price of the disk; while it waits for the disk, the next 
 """
 
 import asyncio
+import errno
 import os
 import queue
 import resource
@@ -36,8 +37,9 @@ MAX_READERS = 1024
 MAX_BATCH = 1024
 """How many transactions share a sync at most; it bounds what a failing disk fails at once."""
 
-_NO_ROOM_BYTES = 32 << 20
-"""With less room than this a failed write is one that did not fit: a batch may well be larger than what is left."""
+_NO_ROOM_BYTES = 1 << 20
+"""With less room than this an I/O error is a write that was cut short: one that is takes all the room there was, and
+what is left beside that is what other files gave back since."""
 
 _GATHER_SECONDS = 0.0003
 """How long a batch waits for more, once the one before had more than one transaction: callers that were answered
@@ -57,11 +59,7 @@ class LmdbSnapshot:
 
     def __init__(self, environment: lmdb.Environment) -> None:
         self._environment = environment
-        try:
-            self._transaction = environment.begin()
-        except lmdb.ReadersFullError as error:
-            environment.reader_check()
-            raise StoreError("too many reads at once: try again") from error
+        self._transaction = _begin(environment)
 
     def get(self, key: bytes) -> bytes | None:
         """See `Reader`."""
@@ -142,7 +140,7 @@ class LmdbEngine:
 
     def get(self, key: bytes) -> bytes | None:
         """See `Reader`."""
-        with self._environment.begin() as transaction:
+        with _begin(self._environment) as transaction:
             return transaction.get(key)
 
     def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
@@ -249,18 +247,47 @@ class LmdbEngine:
         On a full disk or map nothing was written and the next batch may work. Anything else is a disk that cannot be
         trusted: a sync that failed is never tried again as if it had worked.
         """
-        if isinstance(error, lmdb.MapFullError | lmdb.DiskError):  # a DiskError is ENOSPC
-            return StoreFullError()
-        # A write that was cut short by the end of the disk, or of what a process may write, comes as an I/O error. LMDB
-        # has let go of the transaction then, and the next one writes all its pages itself.
-        if isinstance(error, lmdb.Error) and _room(Path(self._environment.path())) < _NO_ROOM_BYTES:
+        if self._is_full(error) and not self._has_given_up():
             return StoreFullError()
         self._broken = StoreError(f"the disk failed ({error}): restart the daemon once it is sound")
         return self._broken
 
+    def _is_full(self, error: Exception) -> bool:
+        """Whether a batch failed for want of room, and for nothing else."""
+        if isinstance(error, lmdb.MapFullError):
+            return True
+        code = getattr(error, "code", None) if isinstance(error, lmdb.Error) else None
+        # A write that was cut short by the end of the disk, or of what a process may write, comes as an I/O error. LMDB
+        # has let go of the transaction then, and the next one writes all its pages itself.
+        no_room = code == errno.EIO and _room(Path(self._environment.path())) < _NO_ROOM_BYTES
+        return code in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} or no_room
+
+    def _has_given_up(self) -> bool:
+        """Whether LMDB neither writes nor reads any more: it could not write the page that makes a commit count."""
+        try:
+            self._environment.begin().abort()
+        except lmdb.Error as error:
+            return isinstance(error, lmdb.PanicError)
+        return False
+
     def _report(self, outcomes: list[tuple[_Job, StoreError | None]]) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_settle, outcomes)
+
+
+def _begin(environment: lmdb.Environment) -> "lmdb.Transaction[bytes]":
+    """Begin to read.
+
+    Raises:
+        StoreError: There are too many who read, or LMDB has given up on its files.
+    """
+    try:
+        return environment.begin()
+    except lmdb.ReadersFullError as error:
+        environment.reader_check()
+        raise StoreError("too many reads at once: try again") from error
+    except lmdb.PanicError as error:
+        raise StoreError(f"the disk failed ({error}): restart the daemon once it is sound") from error
 
 
 def _room(folder: Path) -> int:
@@ -337,9 +364,17 @@ def _open(folder: Path, reserved_bytes: int, *, readonly: bool = False) -> lmdb.
         except lmdb.Error as error:
             raise StoreError(f"cannot open the store in {folder}: {error}") from error
         else:
-            descriptor = os.open(folder, os.O_RDONLY)
             try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+                _sync_folder(folder)
+            except OSError as error:
+                environment.close()
+                raise StoreError(f"cannot open the store in {folder}: {error.strerror}") from error
             return environment
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -131,9 +131,17 @@ class ControlServer:
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listen."""
-        _remove_left_over(self._repo)
-        self._server = await asyncio.start_unix_server(self._accept, sock=_bind(self._repo))
+        """Listen.
+
+        Raises:
+            ThreaddError: The socket cannot be made.
+        """
+        try:
+            _remove_left_over(self._repo)
+            self._server = await asyncio.start_unix_server(self._accept, sock=_bind(self._repo))
+        except OSError as error:
+            text = f"cannot make the control socket of {self._repo}: {error.strerror}"
+            raise ControlError(text, StatusCode.UNAVAILABLE) from error
 
     async def close(self) -> None:
         """Stop listening, cut what is connected and remove the socket."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from net.crypto import Randomness
 from net.errors import InvalidKeyError
 from net.keys import PrivateKey
-from store.errors import FormatError
+from store.errors import FormatError, StoreError
 
 FILE_NAME = "host.key"
 
@@ -25,12 +25,15 @@ def load(repo: Path, randomness: Randomness) -> PrivateKey:
 
     Raises:
         FormatError: The file holds no Ed25519 key.
+        StoreError: It cannot be read or made.
     """
     path = repo / FILE_NAME
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return _make(path, randomness)
+        data = _make(path, randomness)
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}") from error
     try:
         return PrivateKey.from_bytes(data)
     except InvalidKeyError as error:
@@ -40,14 +43,22 @@ def load(repo: Path, randomness: Randomness) -> PrivateKey:
         ) from error
 
 
-def _make(path: Path, randomness: Randomness) -> PrivateKey:
-    """Write a new key so that the file is there whole or not at all."""
-    key = PrivateKey.random(randomness)
+def _make(path: Path, randomness: Randomness) -> bytes:
+    """Make a new key, so that its file is there whole or not at all."""
+    data = PrivateKey.random(randomness).bytes
+    try:
+        _write(path, data)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+    return data
+
+
+def _write(path: Path, data: bytes) -> None:
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(key.bytes)
+        file.write(data)
         file.flush()
         os.fsync(descriptor)
     fresh.replace(path)
@@ -56,4 +67,3 @@ def _make(path: Path, randomness: Randomness) -> PrivateKey:
         os.fsync(folder)
     finally:
         os.close(folder)
-    return key

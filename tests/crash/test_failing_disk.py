@@ -3,10 +3,12 @@
 import json
 import os
 import resource
+import subprocess
 
 import grpc
 import pytest
 from actors import Door, is_gone
+from daemons import DaemonError
 
 from proto import threads_pb2
 from store.failpoints import VARIABLE
@@ -135,3 +137,73 @@ async def test_an_index_that_cannot_be_built_for_want_of_room_leaves_the_collect
         await door.threads("UpdateCollection", dbID=thread, config=indexed)
     daemon.kill()
     assert verify(daemon.repo).faults == []
+
+
+def without_rights(daemon):
+    """Have a daemon start without what lets root write where nobody may."""
+    if os.geteuid() == 0:
+        daemon.command = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search,-fowner", *daemon.command]
+
+
+def in_a_read_only_mount(daemon):
+    """Have a daemon start where its repository is mounted read-only, for it alone."""
+    script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    daemon.command = ["unshare", "--mount", "sh", "-c", script, str(daemon.repo), *daemon.command]
+
+
+def may_mount():
+    try:
+        done = subprocess.run(
+            ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, timeout=20, check=False
+        )
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
+MODES = {"lock": 0o400, "host.key": 0, "store/data.mdb": 0o400, "blocks/data.mdb": 0o400, "store/lock.mdb": 0o400}
+
+
+@pytest.fixture
+async def stopped(start_daemon):
+    """A daemon that has something and does not run; gives it, its command and the thread."""
+    daemon = start_daemon()
+    async with Door(daemon.threads_api) as door:
+        thread = await door.new_db([COLLECTION])
+        await write(door, thread, "first")
+    daemon.stop()
+    return daemon, daemon.command, thread
+
+
+async def goes_on(daemon, thread):
+    daemon.start()
+    async with Door(daemon.threads_api) as door:
+        await write(door, thread, "second")
+        assert (await door.found(thread, "note")).keys() == {"first", "second"}
+    daemon.stop()
+    assert verify(daemon.repo).faults == []
+
+
+async def test_where_nothing_may_be_written_it_does_not_start_and_says_where(stopped):
+    daemon, command, thread = stopped
+    without_rights(daemon)
+    for place, mode in MODES.items():
+        path = daemon.repo / place
+        before = path.stat().st_mode
+        path.chmod(mode)
+        try:
+            with pytest.raises(DaemonError, match="ended with status 1") as refused:
+                daemon.start()
+        finally:
+            path.chmod(before)
+        assert str(daemon.repo) in str(refused.value)
+        assert "ermission denied" in str(refused.value)
+        assert "Traceback" not in str(refused.value)
+    # Not every machine lets its users mount; what a mount refuses is refused in the same places.
+    if may_mount():
+        daemon.command = command
+        in_a_read_only_mount(daemon)
+        with pytest.raises(DaemonError, match="Read-only file system"):
+            daemon.start()
+    daemon.command = command
+    await goes_on(daemon, thread)
