@@ -7,7 +7,7 @@ export UV_PROJECT_ENVIRONMENT := .venv
 # A start of the daemon reads some thousand modules of others; where Python keeps no compiled ones, this does.
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: run test check bench torture fuzz proto clean
+.PHONY: run hello test check bench torture fuzz proto clean
 
 # The environment: uv comes into it by pip, then installs exactly what the lock file names.
 .venv/ready: pyproject.toml uv.lock
@@ -18,6 +18,10 @@ export UV_COMPILE_BYTECODE := 1
 
 run: .venv/ready
 	.venv/bin/threadd serve
+
+# A first program against the daemon that runs.
+hello: .venv/ready
+	.venv/bin/python docs/hello.py
 
 test: .venv/ready
 	.venv/bin/python -m pytest
