@@ -81,7 +81,6 @@ def test_a_newcomer_sees_a_document_within_two_minutes(walk_program, chromium, t
         seen = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     took = time.monotonic() - began
     record_property("seconds", took)
-    print(f"a clean clone to a document seen in the console: {took:.0f} s")
     assert seen.returncode == 0, seen.stdout + seen.stderr
     assert json.loads(seen.stdout)["ok"]
     assert took < ALLOWED_SECONDS
