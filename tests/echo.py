@@ -42,11 +42,16 @@ class OpenPolicy:
     def __init__(self):
         self.admitted = []
         self.refuse_with = None
+        self.withdrawn = set()
 
     def admit(self, call):
         if self.refuse_with is not None:
             raise self.refuse_with
         self.admitted.append(call)
+
+    def check_again(self, call):
+        if call in self.withdrawn:
+            raise ThreaddError("no more")
 
     def run(self, call, request, handler):
         return handler(call, request)

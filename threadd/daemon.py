@@ -155,6 +155,8 @@ class _Doors:
         limits, size = _limits(settings), settings.max_message
         hub = hub_dispatcher(services, self._rooms.hub, max_message_bytes=size, observer=calls["hub"], limits=limits)
         threads = threads_dispatcher(services, max_message_bytes=size, observer=calls["threads"], limits=limits)
+        for dispatcher in (hub, threads):
+            self._rooms.hub.hear_of_withdrawals(dispatcher.look_again)
         self.measures.start()
         tls = Tls.load(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
         await self._open_grpc("hub_api", settings.hub_api, hub, tls)

@@ -115,6 +115,51 @@ async def test_streams_of_every_kind(dispatcher, text_message, echo):
     assert echo.events == ["closed"]
 
 
+@pytest.mark.parametrize("taken", [0, 1, 2])
+async def test_a_stream_ends_once_its_caller_would_not_be_admitted(dispatcher, policy, echo, text_message, taken):
+    body = text_message(text="2").SerializeToString()
+    calls = [Call("/tests.echo.API/CountUp") for _ in range(2)]
+    async with (
+        aclosing(dispatcher.invoke_stream(calls[0], stream_of(body))) as ending,
+        aclosing(dispatcher.invoke_stream(calls[1], stream_of(body))) as staying,
+    ):
+        for _ in range(taken):
+            await anext(ending)
+            await anext(staying)
+        waiting = [asyncio.ensure_future(anext(each)) for each in (ending, staying)] if taken == 2 else []
+        await asyncio.sleep(0.01)
+        dispatcher.look_again()
+        policy.withdrawn.add(calls[0])
+        dispatcher.look_again()
+        dispatcher.look_again()
+        if taken:
+            with pytest.raises(CallError, match="no more") as caught:
+                await (waiting[0] if waiting else anext(ending))
+            assert caught.value.code is StatusCode.UNAUTHENTICATED
+            assert echo.events == ["closed"]
+        if waiting:
+            assert not waiting[1].done()
+            waiting[1].cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting[1]
+        else:
+            await anext(staying)
+    assert len(dispatcher._long) == 0
+
+
+async def test_a_stream_that_is_withdrawn_and_cancelled_at_once_is_cancelled(dispatcher, policy, text_message):
+    call = Call("/tests.echo.API/CountUp")
+    replies = dispatcher.invoke_stream(call, stream_of(text_message(text="0").SerializeToString()))
+    waiting = asyncio.ensure_future(anext(replies))
+    await asyncio.sleep(0.01)
+    policy.withdrawn.add(call)
+    dispatcher.look_again()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await replies.aclose()
+
+
 @pytest.mark.parametrize("method", ["Echo", "CountUp"])
 async def test_a_call_without_its_request(dispatcher, method):
     with pytest.raises(CallError) as caught:

@@ -56,6 +56,10 @@ class ThreadsDoorPolicy:
         token = tokens.parse_authorization(values[0]) if values and call.method not in EXEMPT else ""
         call.identity = tokens.verify(token, self._host, self._revoked) if token else self._host
 
+    def check_again(self, call: Call) -> None:
+        """See `admit`: the token is looked at again."""
+        self.admit(call)
+
     def run(self, call: Call, request: Any, handler: Handler) -> Awaitable[Any]:
         """Run the call; nothing more is asked."""
         running: Awaitable[Any] = handler(call, request)
@@ -82,6 +86,14 @@ class HubDoorPolicy:
         call.caller = caller
         if caller.identity is not None:
             call.identity = caller.identity
+
+    def check_again(self, call: Call) -> None:
+        """See that what the caller was admitted by still counts.
+
+        Raises:
+            ThreaddError: See `threadd.hub.gate.Gate.check_again`.
+        """
+        self._gate.check_again(call.caller, call.method, call.metadata)
 
     def run(self, call: Call, request: Any, handler: Handler) -> Awaitable[Any]:
         """Run a call with the checks of ownership, and with what the call changes about it.

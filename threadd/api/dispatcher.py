@@ -31,6 +31,7 @@ from google.protobuf.message import DecodeError, Message
 
 from store.errors import StatusCode
 from threadd.api.limits import DEFAULTS, Check, Limits, OpenStreams
+from threadd.api.long_calls import LongCalls
 from threadd.api.observing import Observer
 from threadd.api.statuses import (
     DeadlineError,
@@ -191,6 +192,13 @@ class Policy(Protocol):
             ThreaddError: The call is refused.
         """
 
+    def check_again(self, call: Call, /) -> None:
+        """Decide whether a call that was admitted may go on, after something was withdrawn from somebody.
+
+        Raises:
+            ThreaddError: What its caller was admitted by counts no longer.
+        """
+
     def run(self, call: Call, request: Any, handler: Handler, /) -> Awaitable[Any]:
         """Run a unary call that was admitted, with what has to happen before and after it.
 
@@ -249,6 +257,7 @@ class Dispatcher:
         self._streams = OpenStreams(limits.streams)
         self._observer = observer or _Nobody()
         self._policy = policy
+        self._long: LongCalls[Call] = LongCalls(policy.check_again)
         self._bound: dict[str, _Bound] = {}
         self._methods: dict[str, Method] = {}
 
@@ -272,6 +281,10 @@ class Dispatcher:
                 handler = self._limits.timed(descriptor.name, handler)
             check = self._limits.check_of(descriptor.input_type)
             self._bound[method.full_name] = _Bound(method, handler, method.request_type.FromString, check)
+
+    def look_again(self) -> None:
+        """End the streams whose callers would not be admitted any more with UNAUTHENTICATED; see `Policy`."""
+        self._long.look_again()
 
     async def invoke_unary(self, call: Call, body: bytes) -> bytes:
         """Run a call of a method that is unary on both sides.
@@ -326,19 +339,15 @@ class Dispatcher:
         current_request_id.set(call.request_id)
         try:
             bound, handler = self._admitted(call)
-            method = bound.method
             requests = self._decoded(bound, bodies)
-            argument: Any = requests if method.client_streaming else await _until(call.deadline, _only(requests))
-            if method.server_streaming:
-                identity = getattr(call, "identity", None)
-                with self._streams.one_more(identity):
-                    async with aclosing(handler(call, argument)) as replies:
-                        while (reply := await _until(call.deadline, anext(replies, None))) is not None:
-                            yield reply.SerializeToString()
-            else:
-                run = _run_as_it_is if method.client_streaming else self._policy.run
-                reply = await _until(call.deadline, run(call, argument, handler))
+            if bound.method.is_unary:
+                request = await _until(call.deadline, _only(requests))
+                reply = await _until(call.deadline, self._policy.run(call, request, handler))
                 yield reply.SerializeToString()
+            else:
+                async with aclosing(self._replies(call, bound.method, handler, requests)) as replies:
+                    async for reply in replies:
+                        yield reply.SerializeToString()
             code = StatusCode.OK
         except Exception as error:
             failure = call_error(error, call.method, call.request_id())
@@ -346,6 +355,23 @@ class Dispatcher:
             raise failure from error
         finally:
             self._observer.ended(call, code, time.perf_counter() - begun)
+
+    async def _replies(
+        self, call: Call, method: Method, handler: Handler, requests: AsyncIterator[Any]
+    ) -> AsyncGenerator[Any, None]:
+        """The replies of a call that is a stream at least on one side."""
+        with self._long.one_more(call) as long:
+            argument: Any = requests
+            if not method.client_streaming:
+                argument = await long.until(_until(call.deadline, _only(requests)))
+            if not method.server_streaming:
+                yield await long.until(_until(call.deadline, handler(call, argument)))
+                return
+            with self._streams.one_more(getattr(call, "identity", None)):
+                async with aclosing(handler(call, argument)) as replies:
+                    while (reply := await long.until(_until(call.deadline, anext(replies, None)))) is not None:
+                        yield reply
+                        long.check()
 
     def _admitted(self, call: Call) -> tuple[_Bound, Handler]:
         bound = self._bound.get(call.method)
@@ -382,11 +408,6 @@ class Dispatcher:
 def snake_case(name: str) -> str:
     """The Python name of an rpc: `ListDBs` is `list_dbs`."""
     return _WORD_BORDER.sub("_", name).lower()
-
-
-def _run_as_it_is(call: Call, argument: Any, handler: Handler) -> Awaitable[Any]:
-    running: Awaitable[Any] = handler(call, argument)
-    return running
 
 
 async def _only(requests: AsyncIterator[Any]) -> Any:

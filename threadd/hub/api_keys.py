@@ -16,6 +16,7 @@ from store.accounts import ApiKeyRow
 from store.engine import Transaction
 from store.overlay import Overlay
 from threadd.hub.errors import DuplicateKeyError, InvalidApiKeyError, UnknownApiKeyError
+from threadd.hub.withdrawals import Withdrawals
 
 _KEY_LENGTH = 16
 _SECRET_LENGTH = 24
@@ -56,6 +57,8 @@ class ApiKeys:
         self._overlay = overlay
         self._randomness = randomness
         self._clock = clock
+        self.withdrawn = Withdrawals()
+        """Tells that keys were made useless."""
 
     async def create(self, owner: bytes, kind: KeyKind, *, secure: bool = True) -> ApiKeyRow:
         """Make a key.
@@ -165,6 +168,7 @@ class ApiKeys:
         transaction = Transaction()
         rows.put_api_key(transaction, row)
         await self._overlay.submit(transaction)
+        self.withdrawn.tell()
         return row
 
     async def _put(self, row: ApiKeyRow) -> ApiKeyRow:

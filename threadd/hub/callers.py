@@ -141,6 +141,25 @@ class Callers:
         name = _first(metadata, "x-textile-thread-name")
         return dataclasses.replace(caller, thread=_thread(metadata), thread_name=name)
 
+    def check_again(self, caller: Caller, method: str, metadata: Metadata) -> None:
+        """See that what a caller passed by still counts, for a call that goes on.
+
+        The signature of a secure key counts for the time when the call began, and is not looked at again.
+
+        Args:
+            caller: As `authenticate` gave it.
+            method: As for `authenticate`.
+            metadata: As for `authenticate`.
+
+        Raises:
+            ThreaddError: As `authenticate`.
+        """
+        if caller.session:
+            self._of_session(caller.session, _first(metadata, "x-textile-org"))
+        elif caller.api_key is not None:
+            token = tokens.parse_authorization(_first(metadata, "authorization"))
+            self._of_key(self._valid_key(caller.api_key.key), method, token)
+
     def _of_session(self, session_id: str, organisation_name: str) -> Caller:
         session = self._sessions.use(session_id)
         developer = self._accounts.get(session.owner)
@@ -154,10 +173,14 @@ class Callers:
         identity = PublicKey.from_bytes((organisation or developer).public_key)
         return Caller(CallerKind.ACCOUNT, identity, session=session.id, developer=developer, organisation=organisation)
 
-    def _check_api_key(self, key: str, metadata: Metadata) -> ApiKeyRow:
+    def _valid_key(self, key: str) -> ApiKeyRow:
         row = self._api_keys.get(key)
         if row is None or not row.valid:
             raise ApiKeyNotFoundError
+        return row
+
+    def _check_api_key(self, key: str, metadata: Metadata) -> ApiKeyRow:
+        row = self._valid_key(key)
         if row.secure:
             signature, date = _first(metadata, "x-textile-api-sig"), _first(metadata, "x-textile-api-sig-msg")
             check_signature(row.secret, signature, date, self._clock())

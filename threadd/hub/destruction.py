@@ -23,6 +23,7 @@ from threadd.hub.invitations import Invitations
 from threadd.hub.organisations import Organisations, Role, role_of
 from threadd.hub.ownership import Ownership
 from threadd.hub.sessions import Sessions
+from threadd.hub.withdrawals import Withdrawals
 
 ThreadEnding = Callable[[ThreadID], Awaitable[None]]
 """Is awaited before a database is deleted with its account, to end what else hangs on it."""
@@ -73,6 +74,8 @@ class Destruction:
         self._network = network
         self.before_database: list[ThreadEnding] = []
         """What is awaited before a database is deleted: the buckets in it, for one."""
+        self.withdrawn = Withdrawals()
+        """Tells that an account is gone."""
 
     async def destroy(self, account: AccountRow) -> None:
         """End an account.
@@ -109,6 +112,7 @@ class Destruction:
         self._invitations.stage_end(transaction, account.public_key)
         rows.delete_account(transaction, kept)
         await self._overlay.submit(transaction)
+        self.withdrawn.tell()
 
     def _check_owns_none(self, account: AccountRow) -> None:
         for organisation in self._organisations.of(account.public_key):

@@ -40,6 +40,10 @@ class Gate:
         """Find out who is calling; for calls of every kind. See `threadd.hub.callers.Callers.authenticate`."""
         return self._callers.authenticate(method, metadata)
 
+    def check_again(self, caller: Caller, method: str, metadata: Metadata) -> None:
+        """See that a caller still passes. See `threadd.hub.callers.Callers.check_again`."""
+        self._callers.check_again(caller, method, metadata)
+
     async def run(
         self,
         caller: Caller,

@@ -106,3 +106,12 @@ class Hub:
             revocations=revocations,
             gate=Gate(callers, ownership),
         )
+
+    def hear_of_withdrawals(self, hearer: Callable[[], None]) -> None:
+        """Have somebody called whenever something counts no longer that callers are admitted by.
+
+        Args:
+            hearer: Is called once it is on disk: a token, a session, a key, a membership or an account has ended.
+        """
+        for part in (self.sessions, self.api_keys, self.invitations, self.destruction, self.revocations):
+            part.withdrawn.hear(hearer)

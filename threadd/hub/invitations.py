@@ -20,6 +20,7 @@ from threadd.hub.errors import InvitationExpiredError, InvitationNotFoundError
 from threadd.hub.names import check_email
 from threadd.hub.organisations import Organisations
 from threadd.hub.sessions import TOKEN_BYTES
+from threadd.hub.withdrawals import Withdrawals
 
 LIFE = 24 * 7 * 30 * 3_600 * 1_000_000_000
 """How long an invitation lives, in ns: 24 hours times 7 times 30."""
@@ -53,6 +54,8 @@ class Invitations:
         self._confirmations = confirmations
         self._randomness = randomness
         self._clock = clock
+        self.withdrawn = Withdrawals()
+        """Tells that a developer left an organisation."""
 
     async def invite(self, organisation: AccountRow, sender: bytes, email: str) -> InvitationRow:
         """Invite somebody; where nothing is asked for, consent is taken for given.
@@ -155,6 +158,7 @@ class Invitations:
             if row.organisation == organisation.public_key and theirs:
                 rows.delete_invitation(transaction, row.token)
         await self._overlay.submit(transaction)
+        self.withdrawn.tell()
 
     def stage_end(self, transaction: Transaction, account: bytes) -> None:
         """Forget, as a part of a transaction, the invitations by or to an account.

@@ -14,6 +14,7 @@ from store.engine import Transaction
 from store.overlay import Overlay
 from store.revocations import RevocationRow
 from threadd.hub.sessions import Sessions
+from threadd.hub.withdrawals import Withdrawals
 
 _SECOND = 1_000_000_000
 
@@ -35,6 +36,8 @@ class Revocations:
         self._sessions = sessions
         self._clock = clock
         self._until = {PublicKey.from_bytes(identity): row.until for identity, row in rows.list_revocations(overlay)}
+        self.withdrawn = Withdrawals()
+        """Tells that tokens and sessions count no longer."""
         self.until: Mapping[PublicKey, int] = MappingProxyType(self._until)
 
     async def revoke(self, identity: PublicKey) -> int:
@@ -53,6 +56,7 @@ class Revocations:
         self._sessions.stage_end_of_all(transaction, identity.bytes)
         await self._overlay.submit(transaction)
         self._until[identity] = until
+        self.withdrawn.tell()
         return len(transaction.puts) - kept
 
 

@@ -14,6 +14,7 @@ from store.overlay import Overlay
 from store.sessions import SessionRow
 from threadd.hub.api_keys import random_token
 from threadd.hub.errors import ExpiredSessionError, InvalidSessionError
+from threadd.hub.withdrawals import Withdrawals
 
 _SECOND = 1_000_000_000
 LIFE = 24 * 7 * 30 * 6 * 3_600 * _SECOND
@@ -38,6 +39,8 @@ class Sessions:
         self._overlay = overlay
         self._randomness = randomness
         self._clock = clock
+        self.withdrawn = Withdrawals()
+        """Tells that sessions ended."""
 
     def stage(self, transaction: Transaction, owner: bytes) -> SessionRow:
         """Make a session a part of a transaction.
@@ -88,6 +91,7 @@ class Sessions:
         transaction = Transaction()
         rows.delete_session(transaction, session_id)
         await self._overlay.submit(transaction)
+        self.withdrawn.tell()
 
     def stage_end_of_all(self, transaction: Transaction, owner: bytes) -> None:
         """Make the end of all sessions of a developer a part of a transaction.
