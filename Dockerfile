@@ -3,20 +3,29 @@
 #   docker build -t threadd .
 #   docker run -p 3006:3006 -p 3007:3007 -p 8006:8006 -p 4006:4006 -v threadd:/data threadd
 #
-# See docs/operations.md for the settings, and for building it without a registry.
+# See docs/container.md for the settings, for building it behind a proxy with certificates of its own, and for building and running
+# it without an engine or a registry of images.
 ARG BASE=python:3.12-slim
 
 FROM ${BASE} AS build
 WORKDIR /build
 ENV UV_PROJECT_ENVIRONMENT=/opt/threadd UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
-RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir uv==0.13.9
+# Whose package index is signed by an authority of his own gives its certificates as the secret `certificates`: nothing of it stays.
+ENV CERTIFICATES=/run/secrets/certificates
+RUN --mount=type=secret,id=certificates \
+    if [ -e "$CERTIFICATES" ]; then export PIP_CERT="$CERTIFICATES"; fi \
+    && python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir uv==0.13.9
 COPY pyproject.toml uv.lock README.md ./
-RUN /opt/uv/bin/uv sync --locked --no-dev --no-install-project --quiet --python "$(command -v python3)"
+RUN --mount=type=secret,id=certificates \
+    if [ -e "$CERTIFICATES" ]; then export SSL_CERT_FILE="$CERTIFICATES"; fi \
+    && /opt/uv/bin/uv sync --locked --no-dev --no-install-project --quiet --python "$(command -v python3)"
 COPY threadd threadd
 COPY store store
 COPY net net
 COPY proto proto
-RUN /opt/uv/bin/uv sync --locked --no-dev --no-editable --quiet --python "$(command -v python3)"
+RUN --mount=type=secret,id=certificates \
+    if [ -e "$CERTIFICATES" ]; then export SSL_CERT_FILE="$CERTIFICATES"; fi \
+    && /opt/uv/bin/uv sync --locked --no-dev --no-editable --quiet --python "$(command -v python3)"
 
 FROM ${BASE}
 COPY --from=build /opt/threadd /opt/threadd

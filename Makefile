@@ -7,7 +7,7 @@ export UV_PROJECT_ENVIRONMENT := .venv
 # A start of the daemon reads some thousand modules of others; where Python keeps no compiled ones, this does.
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: run hello test check bench torture fuzz proto clean
+.PHONY: run hello test check docs container bench torture fuzz proto clean
 
 # The environment: uv comes into it by pip, then installs exactly what the lock file names.
 .venv/ready: pyproject.toml uv.lock
@@ -31,6 +31,16 @@ check: .venv/ready
 	.venv/bin/ruff format --quiet --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+# The documents as a site, in the folder site; links that lead nowhere fail.
+docs: .venv/ready
+	$(UV) sync --locked --inexact --quiet --group docs --python .venv/bin/python
+	.venv/bin/mkdocs build --strict --quiet
+
+# The image is built and run without Docker; PROOF is handed on, --help among it.
+PROOF ?=
+container: .venv/ready
+	.venv/bin/python tests/container/prove.py $(PROOF)
 
 bench: .venv/ready
 	.venv/bin/python bench/run.py

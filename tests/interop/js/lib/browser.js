@@ -1,6 +1,6 @@
 'use strict'
 
-// The page of page.js in a real browser. It has an origin of its own, as an app's page has.
+// The page of page.js, or of another entry, in a real browser. It has an origin of its own, as an app's page has.
 
 const fs = require('fs')
 const http = require('http')
@@ -8,10 +8,10 @@ const path = require('path')
 const esbuild = require('esbuild')
 const { chromium } = require('playwright-core')
 
-function bundle(folder) {
+function bundle(folder, entry) {
   const outfile = path.join(folder, 'page.js')
   esbuild.buildSync({
-    entryPoints: [path.join(__dirname, '..', 'page.js')],
+    entryPoints: [entry],
     bundle: true,
     platform: 'browser',
     mainFields: ['browser', 'main'],
@@ -33,8 +33,8 @@ function serve(script) {
 }
 
 // withPages runs a function with one that opens the page; what the page says goes to this program's output.
-async function withPages(executablePath, folder, run) {
-  const server = await serve(bundle(folder))
+async function withPages(executablePath, folder, run, entry = path.join(__dirname, '..', 'page.js')) {
+  const server = await serve(bundle(folder, entry))
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] })
   try {
     return await run(async () => {
