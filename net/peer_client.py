@@ -157,8 +157,8 @@ class PeerClient:
             position: The record's place in it.
             record: The record.
         """
-        body = pb.PushRecordRequest.Body(threadID=thread.bytes, logID=log_id, record=peer_codec.record_message(record))
-        await self._call(peer, "PushRecord", pb.PushRecordRequest(body=body, counter=position).SerializeToString())
+        request = peer_codec.push_record_message(thread, log_id, position, record)
+        await self._call(peer, "PushRecord", request.SerializeToString())
 
     async def exchange_edges(self, peer: bytes, edges: Iterable[tuple[ThreadID, Edges]]) -> dict[ThreadID, Edges]:
         """Compare what both sides have of some threads.

@@ -280,6 +280,19 @@ def records_of_reply(data: bytes) -> list[LogRecords]:
         raise InvalidReplyError(error.text) from error
 
 
+def push_record_message(thread: ThreadID, log_id: bytes, position: int, record: RecordRow) -> pb.PushRecordRequest:
+    """Write what hands over a record.
+
+    Args:
+        thread: The thread.
+        log_id: The log.
+        position: The record's place in it.
+        record: The record.
+    """
+    body = pb.PushRecordRequest.Body(threadID=thread.bytes, logID=log_id, record=record_message(record))
+    return pb.PushRecordRequest(body=body, counter=position)
+
+
 def edges_message(edges: Iterable[tuple[ThreadID, Edges]]) -> pb.ExchangeEdgesRequest:
     """Write an exchange of edges.
 

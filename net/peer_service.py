@@ -1,5 +1,6 @@
 """What this host answers to others: the five methods of `net.pb.Service` (threads-protocol.md, "Peer protocol")."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from proto import net_pb2 as pb
 from store import records as record_rows
 from store import threads as rows
 from store.engine import Engine, Reader, Transaction
-from store.errors import StatusCode
+from store.errors import StatusCode, ThreaddError
 from store.records import RecordRow
 
 CHUNK_BYTES = 3_500_000
@@ -32,6 +33,8 @@ PULL_LIMIT = 10_000
 
 _RECORD_OVERHEAD = 32
 _MAX_PROVEN = 10_000
+
+log = logging.getLogger(__name__)
 
 
 class BadServiceKeyError(NetError):
@@ -58,6 +61,9 @@ class PeerEvents(Protocol):
 
     def has_changed(self, thread: ThreadID) -> None:
         """The thread has come here, or its logs or their hosts have changed."""
+
+    def is_followed(self, thread: ThreadID) -> None:
+        """A peer has shown that it knows the service key of a thread that is here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +203,34 @@ class PeerService:
                 self._events.has_record(peer, thread, log_id, cid.of_block(blocks.record))
         return pb.PushRecordReply().SerializeToString()
 
+    async def take_gossip(self, peer: bytes, topic: str, data: bytes) -> bool:
+        """Take a record that a peer brings by pubsub.
+
+        Args:
+            peer: Who brings it, which need not be who made it.
+            topic: The text of the ID of its thread.
+            data: The request of `PushRecord`.
+
+        Returns:
+            Whether it is a record of a log of that thread, so that others may get it.
+        """
+        try:
+            body = peer_codec.parse(pb.PushRecordRequest, data).body
+            thread = peer_codec.thread_of(body.threadID)
+            if thread.text != topic:
+                return False
+            await self.push_record(peer, data)
+        except LogNotFoundError:
+            if self._threads.number(self._engine, thread) is None:
+                self._events.has_changed(thread)  # it was deleted, and nothing more of it is to be heard
+            elif self._trusts(peer, thread):
+                self._events.has_news(peer, thread)  # the record was faster than the log that it is in
+            return False
+        except ThreaddError as error:
+            log.debug("a record that came by pubsub is refused: %s", error.text)
+            return False
+        return True
+
     async def exchange_edges(self, peer: bytes, data: bytes) -> bytes:
         """Compare what both sides have of some threads, and ask the other for what differs."""
         theirs = peer_codec.edges_of_request(peer_codec.parse(pb.ExchangeEdgesRequest, data))
@@ -222,6 +256,7 @@ class PeerService:
 
     def _prove(self, peer: bytes, thread: ThreadID) -> None:
         """Remember that a peer knows the service key of a thread."""
+        self._events.is_followed(thread)
         self._proven[peer, thread] = None
         self._proven.move_to_end((peer, thread))
         if len(self._proven) > _MAX_PROVEN:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from net import cid
 from net.address_book import AddressBook
 from net.gaps import GapFiller
+from net.gossiping import Gossiping
 from net.multiaddr import Multiaddr
 from net.network import Network
 from net.peer_client import PeerClient, Transport
@@ -66,6 +67,7 @@ class Peering:
     Attributes:
         seconds: As passed in.
         book: Remembers where hosts are.
+        gossiping: Tells of records by pubsub, once it is started.
         sync: Keeps threads in step; it is to be started and closed.
         service: Answers the calls of hosts.
         replication: The verbs that clients use.
@@ -88,12 +90,14 @@ class Peering:
         self.book = AddressBook(engine)
         client = PeerClient(transport, self.book)
         puller = Puller(engine, threads, network, client, self.book, GapFiller(engine, network, client), self._changed)
+        self.gossiping = Gossiping(engine, threads)
         self.sync = Sync(
             engine,
             threads,
             client,
             self.book,
             puller,
+            self.gossiping,
             clock=seconds,
             sleep=sleep,
             chance=chance or random.Random(),  # noqa: S311 - it spreads retries

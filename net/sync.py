@@ -15,6 +15,7 @@ from functools import partial
 
 from net.address_book import AddressBook
 from net.errors import SubscriberTooSlowError, ThreadNotFoundError
+from net.gossiping import Gossiping
 from net.peer_client import PeerClient
 from net.peer_errors import HostError, PeerRefusedError, PeerTooSlowError, PeerUnreachableError
 from net.pulling import Puller
@@ -101,6 +102,7 @@ class Sync:
         client: Calls other hosts.
         book: Remembers where they are.
         puller: Fetches.
+        gossiping: Tells of records by pubsub, where that is on.
         clock: Seconds from any moment.
         sleep: Waits some seconds.
         chance: Spreads retries.
@@ -113,6 +115,7 @@ class Sync:
         client: PeerClient,
         book: AddressBook,
         puller: Puller,
+        gossiping: Gossiping,
         *,
         clock: Callable[[], float],
         sleep: Sleep = asyncio.sleep,
@@ -123,6 +126,7 @@ class Sync:
         self._client = client
         self._book = book
         self._puller = puller
+        self._gossiping = gossiping
         self._pusher = Pusher(engine, threads, client)
         self._clock = clock
         self._sleep = sleep
@@ -228,6 +232,11 @@ class Sync:
         if not hosts:
             del self._hosts[thread]
         self._book.keep(hosts)
+        self._gossiping.has_changed(thread)
+
+    def is_followed(self, thread: ThreadID) -> None:
+        """A peer has shown that it knows the service key of a thread that is here."""
+        self._gossiping.has_changed(thread)
 
     def _peer(self, peer_id: bytes) -> _Peer:
         peer = self._peers.get(peer_id)
@@ -241,7 +250,7 @@ class Sync:
         async def run() -> None:
             try:
                 await work()
-            except Exception:
+            except Exception:  # a bug in one part, told with its trace, is not to end the rest unheard
                 log.exception("a part of the exchange with other hosts failed")
 
         if self._closing:
@@ -263,12 +272,13 @@ class Sync:
 
     def _written(self, record: AppendedRecord) -> None:
         hosts = self._hosts.get(record.thread)
-        if not hosts:
+        if not hosts and not self._gossiping.is_on:
             return
         row = rows.get_log(self._engine, record.thread_number, record.log_id)
         if row is None or not row.managed:
             return  # whoever wrote it brings it to the others
-        for host in hosts:
+        self._gossiping.publish(record)
+        for host in hosts or ():
             self._peer(host).pushes.add("push", record.thread)
 
     async def _cycle(self) -> None:

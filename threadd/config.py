@@ -303,6 +303,13 @@ SETTINGS: tuple[Setting, ...] = (
         "MULTIADDR,..",
     ),
     Setting(
+        "pubsub",
+        "false",
+        _parse_bool,
+        "Bring records to peers by GossipSub as well, as go-threads daemons do that have it enabled.",
+        "",
+    ),
+    Setting(
         "threads_open",
         "false",
         _parse_bool,
@@ -370,6 +377,7 @@ class Settings:
     operator_token: str = dataclasses.field(repr=False)
     host_addr: Multiaddr | None
     announce: tuple[Multiaddr, ...]
+    pubsub: bool
     threads_open: bool
     tls_cert: Path | None
     tls_key: Path | None

@@ -48,10 +48,13 @@ async def open_host(rooms: Rooms, settings: Settings) -> AsyncGenerator[Multiadd
         blocks=peering.blocks,
         on_connected=peering.is_connected,
         on_identified=peering.is_identified,
+        gossip=peering.service.take_gossip if settings.pubsub else None,
     )
     where = await host.open(settings.host_addr, announced)
     rooms.line.transport = host
     try:
+        if settings.pubsub:
+            peering.gossiping.start(host)
         peering.sync.start()
         yield where
     finally:

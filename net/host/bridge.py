@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import trio
@@ -143,6 +144,14 @@ class TrioThread:
             raise HostError("the host is closed")
         return calls[0].result()
 
+    def tell_trio(self, function: Callable[..., object], *args: object) -> None:
+        """Call something on the trio side without waiting for it; called on the asyncio side, in order.
+
+        Raises:
+            HostError: The thread has ended.
+        """
+        self._soon(partial(function, *args))
+
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Call something on the asyncio side without waiting for it; a loop that has ended takes nothing more."""
         with suppress(RuntimeError):
@@ -163,7 +172,7 @@ class TrioThread:
             await self._stop.wait()
             nursery.cancel_scope.cancel()
 
-    def _soon(self, function: Callable[[], None]) -> None:
+    def _soon(self, function: Callable[[], object]) -> None:
         if self._thread is None:
             raise HostError("the host is not open")
         try:

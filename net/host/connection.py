@@ -10,8 +10,9 @@ import trio
 
 from net import bitswap, varints
 from net.errors import NetError
-from net.host import grpc_streams
+from net.host import gossip, grpc_streams
 from net.host.bitswap_streams import Bitswap, Blocks
+from net.host.gossip_streams import GossipStreams
 from net.host.grpc_streams import Caller, Handler
 from net.host.library import Identify, IOException, Muxed, Socket, Stream, agree_on, ask_for
 from net.keys import PublicKey
@@ -59,6 +60,7 @@ class Services:
         handler: Answers calls.
         blocks: Gives blocks that peers ask for.
         on_identified: Is told a peer's ID and the addresses that it says it listens on.
+        gossip: What is said by pubsub; None where nothing is.
     """
 
     key: PublicKey
@@ -66,6 +68,12 @@ class Services:
     handler: Handler
     blocks: Blocks
     on_identified: Callable[[bytes, tuple[bytes, ...]], None]
+    gossip: GossipStreams | None = None
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """All that is served."""
+        return PROTOCOLS if self.gossip is None else (*PROTOCOLS, *gossip.PROTOCOLS)
 
 
 class Connection:
@@ -111,6 +119,9 @@ class Connection:
                     await self._muxed.event_started.wait()
                 nursery.start_soon(self._accept)
                 nursery.start_soon(self._identify)
+                if self._services.gossip is not None:
+                    speaking = partial(self._open, *gossip.PROTOCOLS)
+                    nursery.start_soon(self._services.gossip.speak, self.peer, speaking)
                 task_status.started()
         except Exception as error:  # noqa: BLE001 - the library raises many things, and a peer may cause any of them
             log.debug("connection to %s ends: %r", self.address, error)
@@ -145,7 +156,7 @@ class Connection:
                 self._nursery.start_soon(self._caller.run)
             return self._caller
 
-    async def _open(self, protocol: str) -> Stream:
+    async def _open(self, *protocols: str) -> Stream:
         if not self.is_open:
             raise PeerUnreachableError
         with trio.move_on_after(_NEGOTIATION_SECONDS):
@@ -153,7 +164,7 @@ class Connection:
                 stream = Stream(await self._muxed.open_stream())
             except Exception as error:
                 raise PeerUnreachableError("the connection to the peer has ended") from error
-            await ask_for(stream, protocol)
+            await ask_for(stream, *protocols)
             return stream
         raise PeerUnreachableError("the peer does not open streams in time")
 
@@ -173,7 +184,7 @@ class Connection:
 
     async def _serve(self, stream: Stream) -> None:
         try:
-            protocol = await agree_on(stream, PROTOCOLS, _NEGOTIATION_SECONDS)
+            protocol = await agree_on(stream, self._services.protocols, _NEGOTIATION_SECONDS)
             if protocol == THREAD:
                 await grpc_streams.serve(stream, self.peer, self._services.handler)
             elif protocol == IDENTIFY:
@@ -182,6 +193,8 @@ class Connection:
                 await self._hear(stream)
             elif protocol == PING:
                 await _echo(stream)
+            elif self._services.gossip is not None and protocol in gossip.PROTOCOLS:
+                await self._services.gossip.hear(self.peer, stream)
             else:
                 await self.bitswap.hear(stream)
         except (PeerUnreachableError, IOException, NetError, ValueError) as error:
@@ -209,7 +222,7 @@ class Connection:
             public_key=self._services.key.bytes,
             listen_addrs=self._services.addresses(),
             observed_addr=b"" if remote is None else tcp_address(*remote).bytes,
-            protocols=PROTOCOLS,
+            protocols=self._services.protocols,
         ).SerializeToString()
         await stream.write(varints.encode(len(message)) + message)
 

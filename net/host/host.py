@@ -7,6 +7,7 @@ import trio
 
 from net.host.bridge import TrioThread
 from net.host.connection import Services
+from net.host.gossip_streams import GossipStreams
 from net.host.switch import Switch
 from net.keys import PrivateKey
 from net.multiaddr import Multiaddr
@@ -18,6 +19,10 @@ CallHandler = Callable[[bytes, str, bytes], Awaitable[bytes]]
 
 BlockGiver = Callable[[list[bytes]], Awaitable[dict[bytes, bytes]]]
 """Gives the blocks of some CIDs that are here."""
+
+
+GossipTaker = Callable[[bytes, str, bytes], Awaitable[bool]]
+"""Takes what a peer brings by pubsub: its ID, the topic and the message; tells whether others are to get it."""
 
 
 async def _no_blocks(_: list[bytes]) -> dict[bytes, bytes]:
@@ -50,6 +55,7 @@ class Host:
         blocks: Gives the blocks of some CIDs that are here, on the asyncio side.
         on_connected: Is told, on the asyncio side, the ID of a peer that is connected now and whether it was dialled.
         on_identified: Is told, on the asyncio side, a peer's ID and the addresses that it says it listens on.
+        gossip: Takes, on the asyncio side, what peers bring by pubsub (GossipSub 1.1); without it there is none.
     """
 
     def __init__(
@@ -60,12 +66,15 @@ class Host:
         blocks: BlockGiver = _no_blocks,
         on_connected: Callable[[bytes, bool], None] = lambda _peer, _dialled: None,
         on_identified: Callable[[bytes, tuple[bytes, ...]], None] = lambda _peer, _addresses: None,
+        gossip: GossipTaker | None = None,
     ) -> None:
         self._key = key
         self._handler = handler
         self._blocks = blocks
         self._on_connected = on_connected
         self._on_identified = on_identified
+        self._take = gossip
+        self._gossip: GossipStreams | None = None
         self._thread = TrioThread("libp2p host")
         self._switch: Switch | None = None
         self._announced: Callable[[], list[bytes]] = list
@@ -167,13 +176,63 @@ class Host:
 
         await self._thread.in_trio(drop)
 
+    def join(self, topic: str) -> None:
+        """Hear of a topic by pubsub; without pubsub, nothing is heard.
+
+        Args:
+            topic: Its name.
+
+        Raises:
+            HostError: The host is closed.
+        """
+        if self._gossip is not None:
+            self._thread.tell_trio(self._gossip.router.join, topic)
+
+    def leave(self, topic: str) -> None:
+        """Hear of a topic no longer; as `join`."""
+        if self._gossip is not None:
+            self._thread.tell_trio(self._gossip.router.leave, topic)
+
+    def publish(self, topic: str, data: bytes) -> None:
+        """Tell those who hear of a topic that was joined; what is longer than pubsub takes is not told.
+
+        Args:
+            topic: Its name.
+            data: What to tell.
+
+        Raises:
+            HostError: The host is closed.
+        """
+        if self._gossip is not None:
+            self._thread.tell_trio(self._gossip.router.publish, topic, data)
+
+    async def gossip_refused(self) -> dict[str, int]:
+        """Give how many messages of peers by pubsub were refused, by reason: `garbage`, `oversized`, `unwanted`."""
+
+        async def collect() -> dict[str, int]:
+            return {} if self._gossip is None else dict(self._gossip.refused)
+
+        return await self._thread.in_trio(collect)
+
+    async def gossip_peers(self, topic: str) -> set[bytes]:
+        """Give the IDs of the peers that hear of a topic that was joined."""
+
+        async def collect() -> set[bytes]:
+            return set() if self._gossip is None else self._gossip.router.peers_of(topic)
+
+        return await self._thread.in_trio(collect)
+
     async def _open(self, listen: Multiaddr | None) -> Multiaddr | None:
+        if self._take is not None:
+            self._gossip = GossipStreams(self._key, self._hear)
+            self._thread.nursery.start_soon(self._gossip.run)
         services = Services(
             self._key.public,
             self._announce,
             self._handle,
             self._find,
             lambda peer, addresses: self._thread.call_soon(self._on_identified, peer, addresses),
+            self._gossip,
         )
         self._switch = Switch(
             self._key,
@@ -191,6 +250,12 @@ class Host:
 
     async def _find(self, cids: list[bytes]) -> dict[bytes, bytes]:
         return await self._thread.in_asyncio(self._give, cids)
+
+    async def _hear(self, peer: bytes, topic: str, data: bytes) -> bool:
+        return await self._thread.in_asyncio(self._weigh, peer, topic, data)
+
+    async def _weigh(self, peer: bytes, topic: str, data: bytes) -> bool:
+        return self._take is not None and await self._take(peer, topic, data)
 
     async def _give(self, cids: list[bytes]) -> dict[bytes, bytes]:
         return await self._blocks(cids)

@@ -1,4 +1,4 @@
-"""What is used of py-libp2p: Noise, Yamux, mplex, multistream-select and the message of identify.
+"""What is used of py-libp2p: Noise, Yamux, mplex, multistream-select and the messages of identify and pubsub.
 
 Its swarm is not used: that blocks a peer for a minute after a failed dial, adds 250 ms to each dial, and offers
 plaintext (libp2p.md). Connections are kept by `net.host.switch`.
@@ -32,6 +32,8 @@ with warnings.catch_warnings():
     from libp2p.protocol_muxer.multiselect import Multiselect
     from libp2p.protocol_muxer.multiselect_client import MultiselectClient
     from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
+    from libp2p.pubsub.pb.rpc_pb2 import RPC, ControlMessage
+    from libp2p.pubsub.pb.rpc_pb2 import Message as PubSubMessage
     from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
     from libp2p.security.noise.transport import Transport as NoiseTransport
     from libp2p.stream_muxer.exceptions import MuxedStreamEOF
@@ -44,7 +46,7 @@ with warnings.catch_warnings():
 # It logs at length what a stranger sends; what matters comes as errors.
 logging.getLogger("libp2p").setLevel(logging.CRITICAL)
 
-__all__ = ["IOException", "Identify"]
+__all__ = ["RPC", "ControlMessage", "IOException", "Identify", "PubSubMessage"]
 
 _NEGOTIATION_BYTES: Final = 64 * 2**10
 """How much a peer may send before it is known who it is, or on a stream before it is known what it is for."""
@@ -254,20 +256,20 @@ class Upgrades:
         return remote.to_bytes(), muxed
 
 
-async def ask_for(stream: Stream, protocol: str) -> None:
+async def ask_for(stream: Stream, *protocols: str) -> None:
     """Agree on what a stream of ours is for.
 
     Args:
         stream: The stream.
-        protocol: For instance `/thread/0.0.1`.
+        protocols: For instance `/thread/0.0.1`; the best comes first.
 
     Raises:
         PeerUnreachableError: The peer does not serve it.
     """
     try:
-        await MultiselectClient().select_one_of([TProtocol(protocol)], MultiselectCommunicator(stream))
+        await MultiselectClient().select_one_of(list(map(TProtocol, protocols)), MultiselectCommunicator(stream))
     except Exception as error:
-        raise PeerUnreachableError(f"the peer does not serve {protocol}") from error
+        raise PeerUnreachableError(f"the peer does not serve {protocols[0]}") from error
     stream.budget = None
 
 

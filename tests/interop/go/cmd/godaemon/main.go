@@ -32,16 +32,17 @@ func main() {
 	host := flag.String("host-addr", "/ip4/127.0.0.1/tcp/0", "multiaddr of the peer-to-peer host")
 	pull := flag.Bool("pull", false, "pull from peers every 10 s, as the daemon does by default")
 	limit := flag.Uint("pull-limit", 10000, "how many of the newest records of a thread peers are given")
+	pubsub := flag.Bool("pubsub", false, "bring records to peers by GossipSub as well")
 	flag.Parse()
 	if *repo == "" {
 		log.Fatal("godaemon: -repo is needed")
 	}
-	if err := serve(*repo, *address, *host, *pull, *limit); err != nil {
+	if err := serve(*repo, *address, *host, *pull, *pubsub, *limit); err != nil {
 		log.Fatalf("godaemon: %v", err)
 	}
 }
 
-func serve(repo, address, host string, pull bool, limit uint) error {
+func serve(repo, address, host string, pull, pubsub bool, limit uint) error {
 	logging.SetupLogging(logging.Config{Format: logging.PlaintextOutput, Stderr: true, Level: logging.LevelError})
 	hostAddress, err := ma.NewMultiaddr(host)
 	if err != nil {
@@ -52,6 +53,7 @@ func serve(repo, address, host string, pull bool, limit uint) error {
 		common.WithNetBadgerPersistence(repo),
 		common.WithNetLogstore(common.LogstoreHybrid),
 		common.WithNoNetPulling(!pull),
+		common.WithNetPubSub(pubsub),
 		common.WithNetPulling(limit, time.Second, time.Second, 10*time.Second),
 	)
 	if err != nil {
