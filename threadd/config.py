@@ -19,6 +19,7 @@ import platformdirs
 from net.errors import InvalidAddressError
 from net.multiaddr import Multiaddr
 from store.errors import StatusCode, ThreaddError
+from threadd.db.queries import MAX_QUERY_DEPTH
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
 _MAX_PORT = 65_535
@@ -153,6 +154,13 @@ def _parse_positive(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text)):
         raise ValueError("is not a whole number of one or more")
     return int(text)
+
+
+def _parse_depth(text: str) -> int:
+    depth = _parse_positive(text)
+    if depth > MAX_QUERY_DEPTH:
+        raise ValueError(f"is more than {MAX_QUERY_DEPTH}, which is as deep as JSON can nest them")
+    return depth
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -330,6 +338,13 @@ SETTINGS: tuple[Setting, ...] = (
         "How many listeners and other streams one identity may have open at a door.",
         "COUNT",
     ),
+    Setting(
+        "max_query_depth",
+        "32",
+        _parse_depth,
+        f"How deep the alternatives (ors) of a query may nest; {MAX_QUERY_DEPTH} at most.",
+        "COUNT",
+    ),
     Setting("max_query_time", "120", _parse_positive, "How long one query may take.", "SECONDS"),
     Setting("max_transaction_time", "30", _parse_positive, "How long a client may hold a transaction.", "SECONDS"),
     Setting(
@@ -387,6 +402,7 @@ class Settings:
     max_instances: int
     max_schema: int
     max_streams: int
+    max_query_depth: int
     max_query_time: int
     max_transaction_time: int
     confirm: str

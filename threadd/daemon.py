@@ -96,6 +96,7 @@ def _limits(settings: Settings) -> Limits:
         schema_bytes=settings.max_schema,
         streams=settings.max_streams,
         scan_seconds=settings.max_query_time,
+        query_depth=settings.max_query_depth,
     )
 
 

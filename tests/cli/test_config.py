@@ -119,6 +119,14 @@ def test_what_is_no_host_address(text: str) -> None:
         ({"log_format": "xml"}, "--log-format: 'xml' is none of auto, human, json"),
         ({"threads_open": "perhaps"}, "--threads-open: 'perhaps' is neither true nor false"),
         ({"threads_per_owner": "-1"}, "--threads-per-owner: '-1' is not a whole number"),
+        *(
+            ({name: "0"}, f"--{name.replace('_', '-')}: '0' is not a whole number of one or more")
+            for name in (
+                *("max_message", "max_instances", "max_schema", "max_streams"),
+                *("max_query_depth", "max_query_time", "max_transaction_time"),
+            )
+        ),
+        ({"max_query_depth": "91"}, "--max-query-depth: '91' is more than 90"),
     ],
 )
 def test_words_and_numbers(flags: dict[str, str], place: str) -> None:

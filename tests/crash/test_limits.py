@@ -17,6 +17,7 @@ SMALL = {
     "--max-instances": "10",
     "--max-schema": "1000",
     "--max-streams": "3",
+    "--max-query-depth": "2",
     "--max-query-time": "1",
     "--max-transaction-time": "1",
 }
@@ -76,6 +77,27 @@ async def test_each_limit_says_what_it_is(limited):
         await call.write(request(startTransactionRequest=start))
         await call.write(request(createRequest=threads_pb2.CreateRequest(instances=texts)))
         assert (await call.code(), await call.details()) == (EXHAUSTED, many)
+
+
+async def test_a_query_nests_only_so_deep(limited):
+    def nested(depth):
+        return b'{"ors":[' * depth + b'{"ors":[],"ands":[]}' + b"]}" * depth
+
+    too_deep = (grpc.StatusCode.INVALID_ARGUMENT, "invalid query: ors nest deeper than 2 levels")
+    async with Door(limited.threads_api) as door:
+        thread = await door.new_db([collection()])
+        await door.threads("Create", dbID=thread, collectionName="note", instances=[b'{"_id":"a"}'])
+        assert (await door.found(thread, "note", nested(2))).keys() == {"a"}
+        # What is many and not deep is none of this limit's.
+        wide = b'{"ors":[' + b",".join([b'{"ors":[{}]}'] * 50) + b"]}"
+        assert (await door.found(thread, "note", wide)).keys() == {"a"}
+        assert await refusal(door.found(thread, "note", nested(3))) == too_deep
+        request = threads_pb2.ReadTransactionRequest
+        call = door.stream("/threads.pb.API/ReadTransaction", request, threads_pb2.ReadTransactionReply)
+        start = threads_pb2.StartTransactionRequest(dbID=thread, collectionName="note")
+        await call.write(request(startTransactionRequest=start))
+        await call.write(request(findRequest=threads_pb2.FindRequest(queryJSON=nested(3))))
+        assert (await call.code(), await call.details()) == too_deep
 
 
 async def test_a_caller_has_so_many_streams_and_no_more(limited):

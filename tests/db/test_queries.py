@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from threadd.db.documents import Literal, parse
 from threadd.db.errors import InvalidQueryError
 from threadd.db.fields import order_bytes, sort_key
-from threadd.db.queries import Query, parse_query
+from threadd.db.queries import MAX_QUERY_DEPTH, Query, parse_query
 
 EQ, NE, GT, LT, GE, LE = range(6)
 ROWS = [{"_id": "1", "v": 1}, {"_id": "2", "v": "a"}, {"_id": "3", "v": None}, {"_id": "4", "v": [1]}, {"_id": "5"}]
@@ -133,9 +133,17 @@ def test_what_is_no_query_is_refused(query):
         parse_query(json.dumps(query).encode())
 
 
-def test_alternatives_nest_only_so_deep():
+@pytest.mark.parametrize("most", [1, 32, MAX_QUERY_DEPTH])
+def test_alternatives_nest_only_so_deep(most):
+    def nested(depth):
+        return b'{"ors":[' * depth + b"{}" + b"]}" * depth
+
+    assert parse_query(nested(most), most).matches({})
+    with pytest.raises(InvalidQueryError, match=f"ors nest deeper than {most} levels"):
+        parse_query(nested(most + 1), most)
+    # Deeper yet, it is the text that is refused.
     with pytest.raises(InvalidQueryError, match="deeper"):
-        parse_query(b'{"ors":[' * 50 + b"{}" + b"]}" * 50)
+        parse_query(nested(5_000), most)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[" * 100_000])

@@ -1,7 +1,7 @@
 """What one call and one caller may ask for at most; each limit has a setting and an error of its own.
 
 They hold at every door alike, since the dispatcher keeps them. What is not here is limited where it is: how deep
-documents and queries nest, how long IDs and names are, how much waits for a listener (docs/reliability.md).
+documents nest, how long IDs and names are, how much waits for a listener (docs/reliability.md).
 """
 
 import asyncio
@@ -14,9 +14,11 @@ from typing import Any, ClassVar, Final
 from google.protobuf.descriptor import Descriptor
 
 from store.errors import StatusCode, ThreaddError
+from threadd.db.queries import parse_query
 
 _MANY: Final = ("instances", "instanceIDs")
 _SCHEMAS: Final = ("collections", "config")
+_QUERY: Final = "queryJSON"
 
 Check = Callable[[Any], None]
 
@@ -43,17 +45,19 @@ class Limits:
         streams: How many calls with a stream of replies, listeners and transactions among them, one identity may have
             open at a door.
         scan_seconds: How long one query may take.
+        query_depth: How deep the alternatives of a query may nest.
     """
 
     instances: int = 100_000
     schema_bytes: int = 2**20
     streams: int = 4_096
     scan_seconds: float = 120.0
+    query_depth: int = 32
 
     def check_of(self, message: Descriptor, *, is_part: bool = False) -> Check | None:
         """What requests of a type are checked by; None for a type that no limit is about.
 
-        The check raises `LimitError`.
+        The check raises `LimitError`, or `InvalidQueryError` for a query that nests too deep.
 
         Args:
             message: The type.
@@ -61,6 +65,7 @@ class Limits:
         """
         names = message.fields_by_name
         many = [name for name in _MANY if name in names]
+        is_query = _QUERY in names
         schemas = [name for name in _SCHEMAS if name in names and _holds_schema(names[name].message_type)]
         parts = {
             name: check
@@ -70,7 +75,7 @@ class Limits:
             and part.message_type is not None
             and (check := self.check_of(part.message_type, is_part=True)) is not None
         }
-        if not (many or schemas or parts):
+        if not (many or schemas or parts or is_query):
             return None
 
         def check_all(request: Any) -> None:
@@ -80,6 +85,8 @@ class Limits:
                 value = getattr(request, name)
                 for config in value if name == "collections" else (value,):
                     self._check_schema(len(config.schema))
+            if is_query:
+                self._check_query(request.queryJSON)
             for name, check in parts.items():
                 if request.HasField(name):
                     check(getattr(request, name))
@@ -115,6 +122,11 @@ class Limits:
             raise LimitError(
                 f"{count} instances in one call, and at most {self.instances} are taken: send several calls"
             )
+
+    def _check_query(self, query: bytes) -> None:
+        # Each level has an array of its own: nearly every query has fewer, and is read once only.
+        if query.count(b"[") > self.query_depth:
+            parse_query(query, self.query_depth)
 
     def _check_schema(self, size: int) -> None:
         if size > self.schema_bytes:

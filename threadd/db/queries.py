@@ -16,8 +16,8 @@ from threadd.db.documents import ID_FIELD, Document, as_double, is_number
 from threadd.db.errors import InvalidInstanceError, InvalidQueryError
 from threadd.db.fields import value_at
 
-MAX_QUERY_DEPTH = 32
-"""How deep `ors` may nest."""
+MAX_QUERY_DEPTH = 90
+"""How deep `ors` may nest at most, whatever the doors let in: each level is two of JSON, of which there may be 200."""
 
 MOST_ROWS = 2**48
 """More rows than any collection has: what goes beyond, in `limit` or `skip`, is as good as this."""
@@ -125,11 +125,12 @@ class Query:
         return lambda document: any(test(document) for test in one_of)
 
 
-def parse_query(data: bytes) -> Query:
+def parse_query(data: bytes, max_depth: int = MAX_QUERY_DEPTH) -> Query:
     """Read a query; keys of any case are taken, as the reference's decoder does.
 
     Args:
         data: JSON text. `null` and `{}` ask for every instance.
+        max_depth: How deep `ors` may nest.
 
     Raises:
         InvalidQueryError: It is no query, with the place and what to do about it.
@@ -138,12 +139,13 @@ def parse_query(data: bytes) -> Query:
         value = documents.parse(data)
     except InvalidInstanceError as error:
         raise InvalidQueryError(f"invalid query: {error.text}") from error
-    return Query() if value is None else _query(value, "query", MAX_QUERY_DEPTH)
+    return Query() if value is None else _query(value, "query", max_depth, max_depth)
 
 
-def _query(value: Any, where: str, depth: int) -> Query:
-    if depth == 0:
-        raise InvalidQueryError(f"invalid query: ors nest deeper than {MAX_QUERY_DEPTH} levels")
+def _query(value: Any, where: str, depth: int, max_depth: int) -> Query:
+    """Read a query that may nest so many levels more, of so many."""
+    if depth < 0:
+        raise InvalidQueryError(f"invalid query: ors nest deeper than {max_depth} levels")
     fields = _fields(value, where)
     sort = _fields(fields.get("sort") or {}, f"{where}.sort")
     sort_path = _text(sort, "fieldpath", f"{where}.sort")
@@ -152,7 +154,7 @@ def _query(value: Any, where: str, depth: int) -> Query:
             _criterion(item, f"{where}.ands[{position}]") for position, item in enumerate(_items(fields, "ands", where))
         ),
         ors=tuple(
-            _query(item, f"{where}.ors[{position}]", depth - 1)
+            _query(item, f"{where}.ors[{position}]", depth - 1, max_depth)
             for position, item in enumerate(_items(fields, "ors", where))
         ),
         sort_path=tuple(sort_path.split(".")) if sort_path else (ID_FIELD,),
