@@ -32,7 +32,8 @@ COPY --from=build /opt/threadd /opt/threadd
 RUN groupadd --gid 3006 threadd \
     && useradd --uid 3006 --gid threadd --no-create-home --home-dir /data --shell /usr/sbin/nologin threadd \
     && install -d -o threadd -g threadd -m 700 /data
-# The threads doors ask for no key, so they stay inside; the Hub's doors do.
+# The threads doors ask for no key, so they stay inside; the Hub's doors do. Peers are told an address that holds on the machine
+# that publishes 4006, never one of the container's own; THREADD_ANNOUNCE names the one that holds elsewhere.
 ENV PATH=/opt/threadd/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     THREADD_REPO=/data \
@@ -40,6 +41,7 @@ ENV PATH=/opt/threadd/bin:$PATH \
     THREADD_HUB_WEB=0.0.0.0:3007 \
     THREADD_GATEWAY=0.0.0.0:8006 \
     THREADD_HOST_ADDR=/ip4/0.0.0.0/tcp/4006 \
+    THREADD_ANNOUNCE=/ip4/127.0.0.1/tcp/4006 \
     THREADD_LOG_FORMAT=json
 USER threadd
 VOLUME /data

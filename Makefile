@@ -35,7 +35,7 @@ check: .venv/ready
 # The documents as a site, in the folder site; links that lead nowhere fail.
 docs: .venv/ready
 	$(UV) sync --locked --inexact --quiet --group docs --python .venv/bin/python
-	.venv/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 
 # The image is built and run without Docker; PROOF is handed on, --help among it.
 PROOF ?=

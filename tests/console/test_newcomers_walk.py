@@ -24,8 +24,10 @@ _LINK = re.compile(r"http://\S+/_/open/\S+")
 
 
 def first_commands():
-    """What stands in README's first block, without its comments."""
-    [block, *_] = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    """What stands in README's first block, and in that of docs/index.md, without its comments."""
+    pages = [(ROOT / page).read_text() for page in ("README.md", "docs/index.md")]
+    [block, same] = [re.search(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[1] for page in pages]
+    assert block == same
     return [line.partition("#")[0].split() for line in block.splitlines()]
 
 
