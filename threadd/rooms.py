@@ -22,8 +22,8 @@ from threadd.browsing import Browser
 from threadd.bucket_files import BucketFiles
 from threadd.buckets.buckets import Buckets, Options
 from threadd.buckets.instances import Instances
-from threadd.db.database import TRANSACTION_SECONDS
 from threadd.db.manager import Manager
+from threadd.db.services import TRANSACTION_SECONDS
 from threadd.hub.accounts import Accounts
 from threadd.hub.api_keys import ApiKeys
 from threadd.hub.confirmations import ConfirmationOptions

@@ -120,7 +120,7 @@ class Host:
             await self.network.create_thread(THREAD, identity=public, key=KEY, log_key=public)
 
     def documents(self, name="things"):
-        row = self.database._rows[name]
+        row = self.database._catalogue.row(name)
         thread = self.threads.number(self.engine, THREAD)
         return {
             instance_id: json.loads(text)
@@ -208,7 +208,7 @@ def test_any_order_of_arrival_that_keeps_each_logs_own_gives_the_same_documents(
 
 def check_index(host):
     """The index holds what a scan of the documents gives."""
-    row = host.database._rows["things"]
+    row = host.database._catalogue.row("things")
     (index,) = row.indexes
     thread = host.threads.number(host.engine, THREAD)
     place = IndexPlace(thread, row.number, index.number)

@@ -106,7 +106,7 @@ async def database_ids(database, query, rooms):
 
 async def plan_of(database, rooms, query):
     with rooms.engine.snapshot() as snapshot:
-        source = Source(snapshot, database._thread.number, database._collection("things"))
+        source = Source(snapshot, database._thread.number, database._catalogue.get("things"))
         plan = plans.choose(parse_query(json.dumps(query).encode()), source)
     return [span.index.path for span in plan.spans], plan.ordered
 
@@ -151,7 +151,7 @@ async def test_an_index_follows_creates_saves_and_deletes(rooms):
     assert await found() == ["c"]
     await database.delete("things", ["c", "b"], rooms.host)
     assert await found() == []
-    collection = database._collection("things").number
+    collection = database._catalogue.get("things").number
     left = list(rooms.engine.scan(*tables.index_entries_of_collection(database._thread.number, collection)))
     assert [instance_id for _, instance_id in left] == [b"a"]
 
@@ -162,7 +162,7 @@ async def test_an_index_that_is_no_longer_named_is_dropped(rooms):
     await database.update_collection(LOOSE)
     while list(rooms.engine.scan(*tables.deletions())):  # noqa: ASYNC110  # the sweeper tells nobody
         await asyncio.sleep(0.01)
-    collection = database._collection("things").number
+    collection = database._catalogue.get("things").number
     assert list(rooms.engine.scan(*tables.index_entries_of_collection(database._thread.number, collection))) == []
 
 
@@ -212,6 +212,6 @@ async def test_a_unique_index_over_duplicates_is_refused_and_leaves_nothing(room
     assert database.collection("things") == LOOSE
     while list(rooms.engine.scan(*tables.deletions())):  # noqa: ASYNC110  # the sweeper tells nobody
         await asyncio.sleep(0.01)
-    collection = database._collection("things").number
+    collection = database._catalogue.get("things").number
     assert list(rooms.engine.scan(*tables.index_entries_of_collection(database._thread.number, collection))) == []
     await database.update_collection(config(Index("v")))

@@ -55,7 +55,7 @@ class Host:
 
     def documents(self):
         number = self.node.threads.number(self.node.engine, self.world.thread)
-        row = self.database._rows["c"]
+        row = self.database._catalogue.row("c")
         return dict(document_rows.all_documents(self.node.engine, number, row.number))
 
 

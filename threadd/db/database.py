@@ -11,40 +11,28 @@ from net.records import RecordBlocks
 from net.thread_id import ThreadID
 from net.thread_info import ThreadInfo
 from net.thread_key import ThreadKey
-from net.threads import Threads
-from store import databases as database_rows
-from store import deletions
 from store import documents as document_rows
-from store.deletions import Deletion
-from store.engine import Engine, Reader, Transaction
-from store.numbers import Numbers
+from store.engine import Reader
+from threadd.db.catalogue import Catalogue
 from threadd.db.client_transactions import ClientTransaction, ReadTransaction
-from threadd.db.collections import Collection, CollectionConfig, compile_schema, config_of, new_row
+from threadd.db.collections import Collection, CollectionConfig
 from threadd.db.errors import (
-    CollectionExistsError,
     CollectionNotFoundError,
     DatabaseNotFoundError,
-    TransactionTooOldError,
 )
-from threadd.db.filling import filling
 from threadd.db.following import Following
-from threadd.db.index_building import building
-from threadd.db.judge import Judge, check_scripts
+from threadd.db.judge import Judge
 from threadd.db.listeners import Listener, Listeners, ListenFilter
+from threadd.db.open_transactions import OpenTransactions
 from threadd.db.plans import Source
 from threadd.db.scans import ReadFilter
-from threadd.db.scripts import ScriptRunner
 from threadd.db.sequencer import Sequencer
-from threadd.db.sweeper import Sweeper
-from threadd.db.timestamps import InstanceIDs
+from threadd.db.services import Services
 from threadd.db.transactions import WriteTransaction
 from threadd.db.views import View
 
 _RECORDS_AT_ONCE = 128
 """How many records from elsewhere are one transaction, before others have a turn."""
-
-TRANSACTION_SECONDS = 30.0
-"""How long a client may hold a transaction open: its state keeps old pages of the store from being used again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +46,6 @@ class DatabaseInfo:
 
     name: str
     key: ThreadKey
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What databases share.
-
-    Args:
-        engine: The store.
-        threads: The threads that they live in.
-        numbers: Gives numbers to collections.
-        clock: The time, in ns since 1970.
-        instance_ids: Gives IDs to instances that come without.
-        sweeper: Deletes what is hidden.
-        scripts: Runs validators and filters.
-        transaction_seconds: How long a client may hold a transaction open.
-    """
-
-    engine: Engine
-    threads: Threads
-    numbers: Numbers
-    clock: Callable[[], int]
-    instance_ids: InstanceIDs
-    sweeper: Sweeper
-    scripts: ScriptRunner
-    transaction_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +81,7 @@ class Database:
         self.name = name
         self._closed = False
         self._listeners = Listeners()
-        self._transactions: dict[asyncio.Timeout, str] = {}
+        self._transactions = OpenTransactions(services.transaction_seconds, self._check_not_ending)
         self._ending: set[str] = set()
         self._sequencer = Sequencer(
             services.engine,
@@ -129,8 +92,7 @@ class Database:
             self._listeners.tell,
             self._judge,
         )
-        self._rows = {row.name: row for row in database_rows.list_collections(services.engine, thread.number)}
-        self._compiled: dict[str, Collection] = {}
+        self._catalogue = Catalogue(services, thread.number, self._sequencer)
 
     @property
     def thread_id(self) -> ThreadID:
@@ -147,11 +109,11 @@ class Database:
         Raises:
             CollectionNotFoundError: There is none of that name.
         """
-        return self._collection(name).config
+        return self._catalogue.get(name).config
 
     def list_collections(self) -> list[CollectionConfig]:
         """The configurations of all collections, by name."""
-        return [config_of(self._rows[name]) for name in sorted(self._rows)]
+        return self._catalogue.configs()
 
     async def new_collection(self, config: CollectionConfig) -> None:
         """Add a collection.
@@ -161,18 +123,9 @@ class Database:
             InvalidNameError, InvalidSchemaError, InvalidIndexError: As `compile_schema`.
             InvalidScriptError: As `check_scripts`.
         """
-        compile_schema(config)
-        await check_scripts(self._services.scripts, config)
+        await self._catalogue.check(config)
         async with self._turn():
-            if config.name in self._rows:
-                raise CollectionExistsError
-            services, thread = self._services, self._thread.number
-            numbered = Transaction()
-            row = new_row(numbered, services.numbers, config)
-            async with filling(self._sequencer, services.sweeper, numbered, thread, row) as finished:
-                database_rows.put_collection(finished, thread, row)
-                await self._sequencer.reader.submit(finished)
-            self._rows[config.name] = row
+            await self._catalogue.add(config)
 
     async def update_collection(self, config: CollectionConfig) -> None:
         """Give a collection another schema, other indexes, another validator or filter; its instances stay.
@@ -185,20 +138,9 @@ class Database:
             InvalidNameError, InvalidSchemaError, InvalidIndexError: As `compile_schema`.
             InvalidScriptError: As `check_scripts`.
         """
-        compile_schema(config)
-        await check_scripts(self._services.scripts, config)
+        await self._catalogue.check(config)
         async with self._turn():
-            old = self._rows.get(config.name)
-            if old is None:
-                raise CollectionNotFoundError(f"{CollectionNotFoundError.default_text}: {config.name}")
-            services, thread = self._services, self._thread.number
-            numbered = Transaction()
-            row = new_row(numbered, services.numbers, config, old)
-            async with building(services.engine, services.sweeper, numbered, thread, old, row) as finished:
-                database_rows.put_collection(finished, thread, row)
-                await self._sequencer.reader.submit(finished)
-            self._rows[config.name] = row
-            self._compiled.pop(config.name, None)
+            await self._catalogue.change(config)
 
     async def delete_collection(self, name: str) -> None:
         """Remove a collection with its instances; one that is made again under the name starts empty.
@@ -207,18 +149,10 @@ class Database:
             CollectionNotFoundError: There is none of that name.
         """
         self._ending.add(name)
-        self._end_transactions(name)
+        self._transactions.end(name)
         try:
             async with self._turn():
-                row = self._rows.get(name)
-                if row is None:
-                    raise CollectionNotFoundError
-                transaction = Transaction()
-                database_rows.delete_collection(transaction, self._thread.number, name)
-                deletions.mark(transaction, Deletion(self._thread.number, row.number))
-                await self._sequencer.reader.submit(transaction)
-                del self._rows[name]
-                self._compiled.pop(name, None)
+                await self._catalogue.remove(name)
                 self._listeners.end_of_collection(name, CollectionNotFoundError())
         finally:
             self._ending.discard(name)
@@ -242,7 +176,7 @@ class Database:
         """
 
         async def build(transaction: WriteTransaction) -> list[str]:
-            return await transaction.create(self._collection(collection), instances)
+            return await transaction.create(self._catalogue.get(collection), instances)
 
         return await self._write(build, writer)
 
@@ -260,7 +194,7 @@ class Database:
         """
 
         async def build(transaction: WriteTransaction) -> None:
-            await transaction.save(self._collection(collection), instances)
+            await transaction.save(self._catalogue.get(collection), instances)
 
         await self._write(build, writer)
 
@@ -275,12 +209,12 @@ class Database:
             DatabaseNotFoundError: The database was deleted.
         """
         async with self._turn():
-            yield Draft(self._sequencer, self._sequencer.begin(self._judge(writer)), self._collection)
+            yield Draft(self._sequencer, self._sequencer.begin(self._judge(writer)), self._catalogue.get)
 
     async def verify(self, collection: str, instances: Sequence[bytes], writer: PublicKey) -> None:
         """Check what `save` would say; nothing is written. Arguments and errors are those of `save`."""
         async with self._turn():
-            await self._sequencer.begin(self._judge(writer)).verify(self._collection(collection), instances)
+            await self._sequencer.begin(self._judge(writer)).verify(self._catalogue.get(collection), instances)
 
     async def delete(self, collection: str, instance_ids: Sequence[str], writer: PublicKey) -> None:
         """Delete instances; an ID that is not there is passed over.
@@ -295,7 +229,7 @@ class Database:
         """
 
         async def build(transaction: WriteTransaction) -> None:
-            await transaction.delete(self._collection(collection), instance_ids)
+            await transaction.delete(self._catalogue.get(collection), instance_ids)
 
         await self._write(build, writer)
 
@@ -307,7 +241,7 @@ class Database:
                 failure: BaseException | None = None
                 try:
                     for each in records[first : first + _RECORDS_AT_ONCE]:
-                        await arriving.take(log_id, each, self._collection_or_none)
+                        await arriving.take(log_id, each, self._catalogue.find)
                 except BaseException as error:
                     if not arriving.is_whole:
                         raise
@@ -324,7 +258,7 @@ class Database:
         Raises:
             CollectionNotFoundError: There is no such collection.
         """
-        return await self._view(self._services.engine, reader).has(self._collection(collection), instance_ids)
+        return await self._view(self._services.engine, reader).has(self._catalogue.get(collection), instance_ids)
 
     async def find_by_id(self, collection: str, instance_id: str, reader: PublicKey) -> bytes:
         """JSON text of an instance, as the reader may see it.
@@ -334,7 +268,7 @@ class Database:
             InstanceNotFoundError, ScriptError: As `View.find_by_id`.
         """
         view = self._view(self._services.engine, reader)
-        return await view.find_by_id(self._collection(collection), instance_id)
+        return await view.find_by_id(self._catalogue.get(collection), instance_id)
 
     async def find(self, collection: str, query: bytes, reader: PublicKey) -> list[bytes]:
         """JSON texts of the instances that a query asks for, all of one state, as the reader may see them.
@@ -343,7 +277,7 @@ class Database:
             CollectionNotFoundError: There is no such collection.
             InvalidQueryError, ResultTooLargeError, ScriptError: As `View.find`.
         """
-        found = self._collection(collection)
+        found = self._catalogue.get(collection)
         with self._services.engine.snapshot() as snapshot:
             return await self._view(snapshot, reader).find(found, query)
 
@@ -358,7 +292,7 @@ class Database:
         Raises:
             CollectionNotFoundError: There is no such collection.
         """
-        found = self._collection(collection)
+        found = self._catalogue.get(collection)
         with self._services.engine.snapshot() as snapshot:
             read_filter = None if reader is None else self._judge(reader).filter_of(found)
             yield Source(snapshot, self._thread.number, found), read_filter
@@ -369,7 +303,7 @@ class Database:
         Raises:
             CollectionNotFoundError: There is no such collection.
         """
-        number = self._collection(collection).number
+        number = self._catalogue.get(collection).number
         return document_rows.get_document(self._services.engine, self._thread.number, number, instance_id)
 
     def stored(self, collection: str) -> Iterator[bytes]:
@@ -378,7 +312,7 @@ class Database:
         Raises:
             CollectionNotFoundError: There is no such collection.
         """
-        number = self._collection(collection).number
+        number = self._catalogue.get(collection).number
         for _, text in document_rows.all_documents(self._services.engine, self._thread.number, number):
             yield text
 
@@ -394,9 +328,9 @@ class Database:
             CollectionNotFoundError: There is no such collection.
             TransactionTooOldError: The body took too long.
         """
-        found = self._collection(collection)
+        found = self._catalogue.get(collection)
         with self._services.engine.snapshot() as snapshot:
-            async with self._held_open(collection):
+            async with self._transactions.holding(collection):
                 yield ReadTransaction(found, self._view(snapshot, reader))
 
     @asynccontextmanager
@@ -416,13 +350,13 @@ class Database:
             CreateConflictError, UniqueConstraintError, WriteDeniedError, ScriptError: As `Sequencer.enqueue`.
         """
         async with self._turn():
-            found = self._collection(collection)
+            found = self._catalogue.get(collection)
             await self._sequencer.settled()
             operations = self._sequencer.begin(self._judge(writer))
             with self._services.engine.snapshot() as snapshot:
                 reads = ReadTransaction(found, self._view(snapshot, writer))
                 transaction = ClientTransaction(reads, operations)
-                async with self._held_open(collection):
+                async with self._transactions.holding(collection):
                     yield transaction
             transaction.check_not_discarded()
             committed = await self._sequencer.enqueue(operations)
@@ -467,7 +401,7 @@ class Database:
             self._thread.number,
             filters,
             self._judge(reader),
-            lambda: [self._collection(name) for name in sorted(self._rows)],
+            self._catalogue.all,
             services.transaction_seconds,
         )
         self._listeners.add(following)
@@ -488,55 +422,18 @@ class Database:
     async def closed(self) -> AsyncGenerator[None, None]:
         """Take no more calls and end what clients hold open; the body runs once what is under way is enqueued."""
         self._closed = True
-        self._end_transactions()
+        self._transactions.end()
         async with self._sequencer.turn():
             self._listeners.end_all(DatabaseNotFoundError())
             yield
 
-    def _end_transactions(self, collection: str | None = None) -> None:
-        """End the transactions that clients hold open, all or those of a collection."""
-        for scope, name in self._transactions.items():
-            if collection in {None, name} and not scope.expired():
-                scope.reschedule(asyncio.get_running_loop().time())
-
-    def _collection(self, name: str) -> Collection:
-        """A collection, compiled when it is first used."""
-        collection = self._collection_or_none(name)
-        if collection is None:
-            raise CollectionNotFoundError
-        return collection
-
-    def _collection_or_none(self, name: str) -> Collection | None:
-        collection = self._compiled.get(name)
-        if collection is None and name in self._rows:
-            collection = self._compiled[name] = Collection.of(self._rows[name])
-        return collection
-
     def _view(self, state: Reader, identity: PublicKey) -> View:
         return View(state, self._thread.number, self._judge(identity))
-
-    @asynccontextmanager
-    async def _held_open(self, collection: str) -> AsyncGenerator[None, None]:
-        """What a client may hold open for a limited time, and only for as long as there is the collection."""
-        self._check_not_ending(collection)
-        seconds = self._services.transaction_seconds
-        scope = asyncio.timeout(seconds)
-        self._transactions[scope] = collection
-        try:
-            async with scope:
-                yield
-        except TimeoutError as error:
-            if not scope.expired():
-                raise
-            self._check_not_ending(collection)
-            raise TransactionTooOldError(seconds) from error
-        finally:
-            del self._transactions[scope]
 
     def _check_not_ending(self, collection: str) -> None:
         if self._closed:
             raise DatabaseNotFoundError
-        if collection in self._ending or collection not in self._rows:
+        if collection in self._ending or collection not in self._catalogue:
             raise CollectionNotFoundError
 
     def _judge(self, identity: PublicKey) -> Judge:

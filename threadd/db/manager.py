@@ -16,7 +16,7 @@ from store.databases import DatabaseRow
 from store.engine import Engine, Transaction
 from store.failpoints import Failpoint
 from threadd.db.collections import CollectionConfig, check_name, compile_schema, new_row
-from threadd.db.database import TRANSACTION_SECONDS, Database, Services
+from threadd.db.database import Database
 from threadd.db.errors import (
     CollectionExistsError,
     DatabaseExistsError,
@@ -27,6 +27,7 @@ from threadd.db.errors import (
 from threadd.db.filling import adopt
 from threadd.db.judge import check_scripts
 from threadd.db.scripts import ScriptRunner
+from threadd.db.services import TRANSACTION_SECONDS, Services
 from threadd.db.sweeper import Sweeper
 from threadd.db.timestamps import InstanceIDs
 

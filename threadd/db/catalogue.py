@@ -1,0 +1,130 @@
+"""The collections of one database: as they are kept, as they are used, and how they come, change and go."""
+
+from store import databases as database_rows
+from store import deletions
+from store.databases import CollectionRow
+from store.deletions import Deletion
+from store.engine import Transaction
+from threadd.db.collections import Collection, CollectionConfig, compile_schema, config_of, new_row
+from threadd.db.errors import CollectionExistsError, CollectionNotFoundError
+from threadd.db.filling import filling
+from threadd.db.index_building import building
+from threadd.db.judge import check_scripts
+from threadd.db.sequencer import Sequencer
+from threadd.db.services import Services
+
+
+class Catalogue:
+    """All of them, by name. Whoever changes it has the database's turn.
+
+    Args:
+        services: What databases share.
+        thread: The number of the database's thread.
+        sequencer: That of the database.
+    """
+
+    def __init__(self, services: Services, thread: int, sequencer: Sequencer) -> None:
+        self._services = services
+        self._thread = thread
+        self._sequencer = sequencer
+        self._rows = {row.name: row for row in database_rows.list_collections(services.engine, thread)}
+        self._compiled: dict[str, Collection] = {}
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is one of that name."""
+        return name in self._rows
+
+    def row(self, name: str) -> CollectionRow:
+        """What is kept of one.
+
+        Raises:
+            KeyError: There is none of that name.
+        """
+        return self._rows[name]
+
+    def get(self, name: str) -> Collection:
+        """One, compiled when it is first used.
+
+        Raises:
+            CollectionNotFoundError: There is none of that name.
+        """
+        collection = self.find(name)
+        if collection is None:
+            raise CollectionNotFoundError
+        return collection
+
+    def find(self, name: str) -> Collection | None:
+        """See `get`; None where there is none of that name."""
+        collection = self._compiled.get(name)
+        if collection is None and name in self._rows:
+            collection = self._compiled[name] = Collection.of(self._rows[name])
+        return collection
+
+    def all(self) -> list[Collection]:
+        """All, by name."""
+        return [self.get(name) for name in sorted(self._rows)]
+
+    def configs(self) -> list[CollectionConfig]:
+        """The configurations of all, by name."""
+        return [config_of(self._rows[name]) for name in sorted(self._rows)]
+
+    async def check(self, config: CollectionConfig) -> None:
+        """Refuse a configuration that is none.
+
+        Raises:
+            InvalidNameError, InvalidSchemaError, InvalidIndexError: As `compile_schema`.
+            InvalidScriptError: As `check_scripts`.
+        """
+        compile_schema(config)
+        await check_scripts(self._services.scripts, config)
+
+    async def add(self, config: CollectionConfig) -> None:
+        """Add one with a configuration that was checked; records that wait for it are applied.
+
+        Raises:
+            CollectionExistsError: There is one of that name.
+        """
+        if config.name in self._rows:
+            raise CollectionExistsError
+        services = self._services
+        numbered = Transaction()
+        row = new_row(numbered, services.numbers, config)
+        async with filling(self._sequencer, services.sweeper, numbered, self._thread, row) as finished:
+            database_rows.put_collection(finished, self._thread, row)
+            await self._sequencer.reader.submit(finished)
+        self._rows[config.name] = row
+
+    async def change(self, config: CollectionConfig) -> None:
+        """Give one another configuration, which was checked.
+
+        Raises:
+            CollectionNotFoundError: There is none of that name.
+            IndexNotUniqueError: Instances share a value at the path of a new unique index; nothing is changed.
+        """
+        old = self._rows.get(config.name)
+        if old is None:
+            raise CollectionNotFoundError(f"{CollectionNotFoundError.default_text}: {config.name}")
+        services = self._services
+        numbered = Transaction()
+        row = new_row(numbered, services.numbers, config, old)
+        async with building(services.engine, services.sweeper, numbered, self._thread, old, row) as finished:
+            database_rows.put_collection(finished, self._thread, row)
+            await self._sequencer.reader.submit(finished)
+        self._rows[config.name] = row
+        self._compiled.pop(config.name, None)
+
+    async def remove(self, name: str) -> None:
+        """Remove one, and mark what is in it to be deleted.
+
+        Raises:
+            CollectionNotFoundError: There is none of that name.
+        """
+        row = self._rows.get(name)
+        if row is None:
+            raise CollectionNotFoundError
+        transaction = Transaction()
+        database_rows.delete_collection(transaction, self._thread, name)
+        deletions.mark(transaction, Deletion(self._thread, row.number))
+        await self._sequencer.reader.submit(transaction)
+        del self._rows[name]
+        self._compiled.pop(name, None)

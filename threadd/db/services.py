@@ -1,0 +1,39 @@
+"""What the databases of a daemon share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from net.threads import Threads
+from store.engine import Engine
+from store.numbers import Numbers
+from threadd.db.scripts import ScriptRunner
+from threadd.db.sweeper import Sweeper
+from threadd.db.timestamps import InstanceIDs
+
+TRANSACTION_SECONDS = 30.0
+"""How long a client may hold a transaction open: its state keeps old pages of the store from being used again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What databases share.
+
+    Args:
+        engine: The store.
+        threads: The threads that they live in.
+        numbers: Gives numbers to collections.
+        clock: The time, in ns since 1970.
+        instance_ids: Gives IDs to instances that come without.
+        sweeper: Deletes what is hidden.
+        scripts: Runs validators and filters.
+        transaction_seconds: How long a client may hold a transaction open.
+    """
+
+    engine: Engine
+    threads: Threads
+    numbers: Numbers
+    clock: Callable[[], int]
+    instance_ids: InstanceIDs
+    sweeper: Sweeper
+    scripts: ScriptRunner
+    transaction_seconds: float
