@@ -396,6 +396,7 @@ async def test_what_is_private_in_a_bucket_is_so_where_others_may_call(house, ch
             root = bucketsd_pb2.RootResponse.FromString(reply).root
     assert (root.key, root.metadata.key, root.link_key, dict(root.path_metadata)) == (key, "", "", {})
     no_path = (StatusCode.NOT_FOUND, "could not resolve path: letter")
+    denied = "app denied net record body: permission denied"
     assert found == {
         "Root": OK,
         "Links": (StatusCode.NOT_FOUND, "could not resolve path: "),
@@ -403,9 +404,9 @@ async def test_what_is_private_in_a_bucket_is_so_where_others_may_call(house, ch
         "PullPath": no_path,
         "PullPathAccessRoles": no_path,
         "ArchiveWatch": (StatusCode.UNKNOWN, "the bucket was never archived"),
+        "PushPaths": (StatusCode.PERMISSION_DENIED, f"verifying bucket update: {denied}"),
         **dict.fromkeys(
-            ("PushPath", "PushPaths", "SetPath", "MovePath", "RemovePath", "PushPathAccessRoles"),
-            (StatusCode.FAILED_PRECONDITION, "not a directory"),
+            ("PushPath", "SetPath", "MovePath", "RemovePath", "PushPathAccessRoles"), (StatusCode.UNKNOWN, denied)
         ),
     }
     assert house.rows() == before
