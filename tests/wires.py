@@ -77,8 +77,10 @@ class Node:
         app_of = self.databases.app_of if self.databases else lambda _: None
         self.network = Network(self.engine, self.threads, tables.database, app_of)
 
+        self.scale = scale
+
         async def sleep(seconds):
-            await asyncio.sleep(seconds * scale)
+            await asyncio.sleep(seconds * self.scale)
 
         self.peering = Peering(
             self.engine,
@@ -143,7 +145,9 @@ async def in_step(thread, *nodes, seconds=10):
 async def quiet(wire, thread, *nodes):
     """Wait until all know that all is equal; then cycles are all that goes on."""
     await in_step(thread, *nodes)
-    await asyncio.sleep(0.3)
-    wire.calls.clear()
-    await asyncio.sleep(0.5)
-    assert {method for _, _, method in wire.calls} <= {"ExchangeEdges"}, wire.calls
+    for _ in range(10):
+        wire.calls.clear()
+        await asyncio.sleep(0.5)
+        if {method for _, _, method in wire.calls} <= {"ExchangeEdges"}:
+            return
+    raise AssertionError(wire.calls)

@@ -59,6 +59,10 @@ async def test_a_write_is_pushed_with_one_call(wire):
     one, other, thread, _ = await two(wire)
     await other.write(thread)
     await quiet(wire, thread, one, other)
+    # A cycle between the write and its push would show each side that the other has something else, and both would ask.
+    one.scale = other.scale = 1_000
+    await asyncio.sleep(0.5)
+    await quiet(wire, thread, one, other)
     wire.calls.clear()
     await one.write(thread)
     await in_step(thread, one, other)
