@@ -169,6 +169,11 @@ def branches(thread_number: int | None = None) -> Range:
     return _whole(_BRANCH if thread_number is None else _BRANCH + _NUMBER.pack(thread_number))
 
 
+def branch_cid_of(key: bytes) -> bytes:
+    """The CID in a key of a record beside its log."""
+    return key[len(_BRANCH) + _NUMBER.size :]
+
+
 def peer(peer_id: bytes) -> bytes:
     """Key of where another host is."""
     return _PEER + peer_id

@@ -54,7 +54,7 @@ def test_import_gives_the_same_database(exported, tmp_path, open_door):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert lines[0]["type"] == "database"
-    assert lines[-1] == {"type": "end", "records": 144, "instances": 141}
+    assert lines[-1] == {"type": "end", "records": 144, "instances": 141, "beside": 0}
     (tmp_path / "other").mkdir()
     other = prepare_threadd(tmp_path / "other")
     other.start()

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from net.errors import ThreadNotFoundError
 from net.thread_id import ThreadID
 from store import accounts as account_rows
+from store import branches, tables
 from store import databases as database_rows
 from store import documents as document_rows
 from store import records as record_rows
-from store import tables
 from store import threads as thread_rows
 from store.engine import Reader
 from store.threads import LogRow, ThreadRow
@@ -52,14 +52,17 @@ def export(reader: Reader, thread_id: ThreadID) -> Iterator[Line]:
     yield from _owners(reader, thread)
     logs = {row.number: row for row in thread_rows.logs_of(reader, thread.number)}
     yield from _logs(reader, thread, logs)
-    records = instances = 0
+    records = beside = instances = 0
     for record in _records(reader, thread, logs):
         records += 1
         yield record
+    for other in _beside(reader, thread, logs):
+        beside += 1
+        yield other
     for instance in _instances(reader, thread, logs):
         instances += 1
         yield instance
-    yield lines.End(records, instances)
+    yield lines.End(records, instances, beside)
 
 
 def _owners(reader: Reader, thread: ThreadRow) -> Iterator[Line]:
@@ -94,6 +97,17 @@ def _records(reader: Reader, thread: ThreadRow, logs: dict[int, LogRow]) -> Iter
         for position, row in record_rows.records_from(reader, thread.number, log.number):
             names = tuple(waiting.get((log.number, position), ()))
             yield lines.RecordLine(log.id, position, row.record, row.event, row.header, row.body, row.refused, names)
+
+
+def _beside(reader: Reader, thread: ThreadRow, logs: dict[int, LogRow]) -> Iterator[Line]:
+    rows = branches.rows_of(reader, thread.number)
+    # Each comes behind the one that it follows.
+    for log_number, position, cid in sorted((row.log_number, row.position, row.record.cid) for row in rows):
+        found = branches.get(reader, thread.number, cid)
+        if found is not None:
+            row = found.record
+            log = logs[log_number].id
+            yield lines.BesideLine(log, position, row.record, row.event, row.header, row.body, row.refused)
 
 
 def _instances(reader: Reader, thread: ThreadRow, logs: dict[int, LogRow]) -> Iterator[Line]:

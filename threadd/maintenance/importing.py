@@ -18,14 +18,15 @@ from net.keys import PublicKey
 from net.records import RecordBlocks
 from net.thread_id import ThreadID
 from store import accounts as account_rows
+from store import branches, deletions, failpoints
 from store import databases as database_rows
-from store import deletions, failpoints
 from store import documents as document_rows
 from store import indexes as index_rows
 from store import records as record_rows
 from store import threads as thread_rows
 from store.accounts import OwnedThreadRow
 from store.blocks import completes_segment
+from store.branches import BranchRow
 from store.databases import CollectionRow, DatabaseRow, ProgressRow
 from store.deletions import Deletion
 from store.documents import PatchPlace
@@ -43,8 +44,17 @@ from threadd.db.indexes import value_of
 from threadd.db.sweeper import Sweeper
 from threadd.maintenance import lines
 from threadd.maintenance.database_checks import folded
-from threadd.maintenance.lines import CollectionLine, End, Header, InstanceLine, LogLine, OwnerLine, RecordLine
-from threadd.maintenance.log_checks import OpenedLog, OpenedThread
+from threadd.maintenance.lines import (
+    BesideLine,
+    CollectionLine,
+    End,
+    Header,
+    InstanceLine,
+    LogLine,
+    OwnerLine,
+    RecordLine,
+)
+from threadd.maintenance.log_checks import OpenedLog, OpenedThread, branch_fault, follows_the_log
 
 _KEYS_PER_COMMIT = 1_000
 
@@ -151,6 +161,7 @@ class _Import:
     _logs: dict[bytes, LogLine] = field(default_factory=dict)
     _numbers: dict[bytes, int] = field(default_factory=dict)
     _heads: dict[bytes, HeadRow] = field(default_factory=dict)
+    _beside: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     _collections: dict[str, CollectionRow] = field(default_factory=dict)
     _owners: list[OwnerLine] = field(default_factory=list)
     _pending: Transaction = field(default_factory=Transaction)
@@ -160,9 +171,16 @@ class _Import:
         """Take a line."""
         if self._ended:
             raise ImportFileError(f"line {number}: there is nothing after the end")
-        if isinstance(line, InstanceLine) or (isinstance(line, RecordLine) and completes_segment(line.position)):
-            # What these are made of or held against is read back.
-            await self._commit(more_than=0 if isinstance(line, RecordLine) or self.instances == 0 else _KEYS_PER_COMMIT)
+        # What some lines are made of or held against is read back.
+        match line:
+            case RecordLine():
+                is_due = completes_segment(line.position)
+            case BesideLine():
+                is_due = not self._beside
+            case _:
+                is_due = isinstance(line, InstanceLine) and self.instances == 0
+        if is_due:
+            await self._commit()
         try:
             self._take(line)
         except KeyError as error:
@@ -179,6 +197,8 @@ class _Import:
                 self._take_log(line)
             case RecordLine():
                 self._take_record(line)
+            case BesideLine():
+                self._take_beside(line)
             case InstanceLine():
                 self._take_instance(line)
             case OwnerLine():
@@ -239,24 +259,40 @@ class _Import:
         self._heads[line.id] = HeadRow()
         self.thread.logs[number] = OpenedLog(row, key)
 
-    def _take_record(self, line: RecordLine) -> None:
+    def _open(self, line: RecordLine | BesideLine) -> tuple[RecordRow, bytes]:
+        """A record as it is kept, and the CID of the one before it."""
         if line.log not in self._logs:
             _refuse("the record is of no log that came before")
-        number, head = self._numbers[line.log], self._heads[line.log]
-        log = self.thread.logs[number]
+        log = self.thread.logs[self._numbers[line.log]]
         blocks = RecordBlocks(line.record, line.event, line.header, line.body)
         opened = records.open_record(blocks, service=self.thread.service, read=None, log_key=log.key)
-        if line.position != head.counter + 1 or (opened.previous or b"") != head.cid:
-            _refuse("the record does not follow the one before it")
         record = opened.record
         names = (record.event_cid, record.header_cid, record.body_cid)
         row = RecordRow(record.cid, names, line.record, line.event, line.header, line.body, line.refused)
+        return row, opened.previous or b""
+
+    def _take_beside(self, line: BesideLine) -> None:
+        row, previous = self._open(line)
+        thread, number, head = self.thread.row.number, self._numbers[line.log], self._heads[line.log]
+        branch = BranchRow(number, line.position, previous, row)
+        is_next = self._beside.get(previous) == (number, line.position - 1)
+        is_next = is_next or follows_the_log(self.overlay, thread, branch)
+        if fault := branch_fault(head, branch, is_next=is_next):
+            _refuse(f"the record beside its log: {fault}")
+        branches.put(self._pending, thread, branch)
+        self._beside[row.cid] = (number, line.position)
+
+    def _take_record(self, line: RecordLine) -> None:
+        row, previous = self._open(line)
+        number, head = self._numbers[line.log], self._heads[line.log]
+        if line.position != head.counter + 1 or previous != head.cid:
+            _refuse("the record does not follow the one before it")
         thread = self.thread.row.number
         record_rows.put_record(self.overlay, self._pending, thread, number, line.position, row)
         for name in line.waiting:
             check_name(name)
             document_rows.put_waiting(self._pending, thread, name, number, line.position)
-        self._heads[line.log] = new = HeadRow(record.cid, line.position)
+        self._heads[line.log] = new = HeadRow(row.cid, line.position)
         thread_rows.put_head(self._pending, thread, number, HeadRow(), new)
         self._pending.requirements.clear()
         self.records += 1
@@ -282,7 +318,7 @@ class _Import:
         self.instances += 1
 
     def _check_end(self, line: End) -> None:
-        if (line.records, line.instances) != (self.records, self.instances):
+        if (line.records, line.instances, line.beside) != (self.records, self.instances, len(self._beside)):
             _refuse("records or instances are missing")
         for log_id, log in self._logs.items():
             if self._heads[log_id] != HeadRow(log.head, log.counter):

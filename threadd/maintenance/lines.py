@@ -1,14 +1,16 @@
 """The lines of an exported database: JSON objects, one a line, in this order.
 
-The first is `Header`, then collections, logs, records (log by log, by position), instances, and `End`, so that a file
-that was cut short is refused. Bytes are in base64. The file holds the thread's keys and the private keys of its logs.
+The first is `Header`, then collections, owners, logs, records (log by log, by position), records beside the logs (by
+position), instances, and `End`, so that a file that was cut short is refused. Bytes are in base64. The file holds the
+thread's keys and the private keys of its logs.
 """
 
 from typing import Final, TypeAlias
 
 import msgspec
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""Version 1 had no records beside logs."""
 
 
 class Header(msgspec.Struct, frozen=True, tag="database"):
@@ -89,6 +91,18 @@ class RecordLine(msgspec.Struct, frozen=True, tag="record"):
     waiting: tuple[str, ...] = ()
 
 
+class BesideLine(msgspec.Struct, frozen=True, tag="beside"):
+    """A record of another history of a log than the log itself; see `store.branches`."""
+
+    log: bytes
+    position: int
+    record: bytes
+    event: bytes
+    header: bytes
+    body: bytes
+    refused: str = ""
+
+
 class PatchLine(msgspec.Struct, frozen=True, array_like=True):
     """Where a patch of an instance is: its time, its log, the position of its record there, its place in that."""
 
@@ -124,13 +138,14 @@ class OwnerLine(msgspec.Struct, frozen=True, tag="owner"):
 
 
 class End(msgspec.Struct, frozen=True, tag="end"):
-    """The end, with how many records and instances came before."""
+    """The end, with how many records, instances and records beside logs came before."""
 
     records: int
     instances: int
+    beside: int = 0
 
 
-Line: TypeAlias = Header | CollectionLine | LogLine | RecordLine | InstanceLine | OwnerLine | End
+Line: TypeAlias = Header | CollectionLine | LogLine | RecordLine | BesideLine | InstanceLine | OwnerLine | End
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Line).decode

@@ -11,9 +11,10 @@ from net.keys import PrivateKey, PublicKey
 from net.patches import Patch, decode_body
 from net.records import RecordBlocks
 from net.thread_id import ThreadID
-from store import blocks, tables
+from store import blocks, branches, tables
 from store import records as record_rows
 from store import threads as thread_rows
+from store.branches import BranchRow
 from store.engine import Reader, Transaction
 from store.errors import ThreaddError
 from store.records import RecordRow
@@ -109,6 +110,7 @@ def check_thread(reader: Reader, thread: OpenedThread, tally: Tally) -> Iterator
             yield Finding("head", thread.name, "a head is of a log that is not there")
     for log in thread.logs.values():
         yield from check_log(reader, thread, log, tally)
+    yield from check_branches(reader, thread, tally)
 
 
 def check_log(reader: Reader, thread: OpenedThread, log: OpenedLog, tally: Tally) -> Iterator[Finding]:
@@ -138,6 +140,55 @@ def check_log(reader: Reader, thread: OpenedThread, log: OpenedLog, tally: Tally
     if head != HeadRow(previous, last):
         yield Finding("head", where, f"the head is record {head.counter} and the last record is {last}")
     yield from _check_no_more_segments(reader, thread, row.number, last, where)
+
+
+def check_branches(reader: Reader, thread: OpenedThread, tally: Tally) -> Iterator[Finding]:
+    """Check the records beside the logs of a thread: each is whole and signed, and follows another of its log."""
+    number = thread.row.number
+    for key, _ in reader.scan(*tables.branches(number)):
+        tally.counts["records beside logs"] += 1
+        row = branches.get(reader, number, tables.branch_cid_of(key))
+        if row is None:
+            continue
+        log = thread.logs.get(row.log_number)
+        where = f"{thread.name} log {row.log_number}"
+        if log is None:
+            yield Finding("branch", where, "a record is beside a log that is not there")
+            continue
+        head = thread_rows.get_head(reader, number, row.log_number)
+        text = _fault_of(thread, log, row.record, row.previous)
+        if not text and key != tables.branch(number, row.record.cid):
+            text = "it is kept under the name of another"
+        is_next = _follows_beside(reader, number, row) or follows_the_log(reader, number, row)
+        text = text or branch_fault(head, row, is_next=is_next)
+        if text:
+            yield Finding("branch", where, f"record {row.position} beside it: {text}")
+
+
+def branch_fault(head: HeadRow, row: BranchRow, *, is_next: bool) -> str:
+    """What is wrong with the place of a record beside its log, in words; nothing for one that is right.
+
+    Args:
+        head: The head of the log.
+        row: The record.
+        is_next: Whether the record that it follows is at the position before it, in the log or beside it.
+    """
+    if (-row.position, row.record.cid) <= (-head.counter, head.cid):
+        return "its history is the one that should be the log"
+    if row.position == 1:
+        return "" if not row.previous else "a first record follows another"
+    return "" if is_next else "the record that it follows is not there"
+
+
+def follows_the_log(reader: Reader, thread_number: int, row: BranchRow) -> bool:
+    """Whether a record beside its log follows one that is in the log."""
+    kept = record_rows.get_record(reader, thread_number, row.log_number, row.position - 1)
+    return kept is not None and kept.cid == row.previous
+
+
+def _follows_beside(reader: Reader, thread_number: int, row: BranchRow) -> bool:
+    before = branches.get(reader, thread_number, row.previous)
+    return before is not None and (before.log_number, before.position) == (row.log_number, row.position - 1)
 
 
 def _fault_of(thread: OpenedThread, log: OpenedLog, row: RecordRow, previous: bytes) -> str:
