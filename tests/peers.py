@@ -1,8 +1,10 @@
 """Clients of daemons that exchange threads with each other, over their network and database APIs."""
 
+import gc
 import json
 import os
 import time
+from pathlib import Path
 
 import grpc
 from google.protobuf import message_factory
@@ -62,6 +64,9 @@ class Api:
         instances = [json.dumps(document).encode() for document in documents]
         self("Save", dbID=thread, collectionName=collection, instances=instances)
 
+    def create_instance(self, thread, document, collection="c"):
+        self("Create", dbID=thread, collectionName=collection, instances=[json.dumps(document).encode()])
+
     def remove(self, thread, *ids, collection="c"):
         self("Delete", dbID=thread, collectionName=collection, instanceIDs=ids)
 
@@ -87,6 +92,13 @@ class Api:
 
 def new_thread():
     return b"\1\x55" + os.urandom(32), os.urandom(64)
+
+
+def resident(pid="self"):
+    """The memory of a process in bytes, without the pages of files that it maps."""
+    gc.collect()
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) * 1024
 
 
 def in_step(thread, *apis, seconds=20, logs=1):

@@ -43,7 +43,7 @@ def test_a_validator_here_binds_what_is_written_there(ours, theirs):
     assert set(theirs.documents(thread)) == {"good", "bad", "late"}
 
 
-def test_creates_and_saves_of_one_id_on_all_sides_while_they_are_apart(start_daemon, ours, theirs):
+def test_saves_of_one_id_on_all_sides_at_once(start_daemon, ours, theirs):
     third = Api(start_daemon())
     thread, key = new_thread()
     ours.new_db(thread, key, "c")
@@ -63,6 +63,35 @@ def test_creates_and_saves_of_one_id_on_all_sides_while_they_are_apart(start_dae
     until(lambda: ours.documents(thread) == third.documents(thread) and len(ours.heads(thread)) == 3)
     in_step(thread, ours, third, logs=3)
     assert ours.documents(thread)["same"]["n"] in range(90, 93)
+
+
+def test_creates_of_one_id_on_all_sides_while_they_are_apart(start_daemon, ours, theirs):
+    third = Api(start_daemon())
+    sides = (theirs, ours, third)
+    thread, key = new_thread()
+    ours.new_db(thread, key, "c")
+    third.join_db(ours, thread, key, "c")
+    theirs.join_db(ours, thread, key, "c")
+    for place, api in enumerate(sides):
+        api.save(thread, {"_id": f"before-{place}", "n": place})
+    in_step(thread, *sides, logs=3)
+    for api in sides:
+        api.daemon.stop()
+    for place, api in enumerate(sides):
+        api.daemon.start()
+        api.create_instance(thread, {"_id": "same", "n": place})
+        api.daemon.stop()
+    for api in sides:
+        api.daemon.start()
+    in_step(thread, *sides, logs=3)
+    until(lambda: ours.documents(thread)["same"] == third.documents(thread)["same"] == {"n": 2})
+    for place, api in enumerate(sides):
+        api.save(thread, {"_id": f"after-{place}", "n": place})
+    until(lambda: all(set(each.documents(thread)) >= {f"after-{place}" for place in range(3)} for each in sides))
+    assert theirs.documents(thread)["same"] == {"n": 0}  # it keeps what it made, and takes no other create
+    third.save(thread, {"_id": "same", "n": 3})
+    until(lambda: all(each.documents(thread)["same"] == {"n": 3} for each in sides))
+    assert ours.documents(thread) == third.documents(thread) == theirs.documents(thread)
 
 
 @pytest.mark.parametrize("killed", ["ours", "theirs"])

@@ -3,14 +3,13 @@
 `FAILED_DIALS` says how many dials, `TORTURE_MINUTES` how long; `make torture` has them for an hour.
 """
 
-import gc
+import logging
 import os
 import socket
 import time
-from pathlib import Path
 
 import pytest
-from peers import Api, in_step, new_thread
+from peers import Api, in_step, new_thread, resident
 
 from net.host.host import Host
 from net.keys import PrivateKey
@@ -22,14 +21,9 @@ MINUTES = float(os.environ.get("TORTURE_MINUTES", "0.3"))
 WARM_DIALS = 500
 MOST_MORE = 10 * 2**20
 
+log = logging.getLogger(__name__)
+
 pytestmark = pytest.mark.timeout(300 + 90 * MINUTES + DIALS / 10)
-
-
-def resident(pid="self"):
-    """The memory of a process in bytes, without the pages of files that it maps."""
-    gc.collect()
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) * 1024
 
 
 async def echo(peer, method, body):
@@ -50,7 +44,9 @@ async def test_dials_that_fail_leave_nothing_behind():
                 peer = PrivateKey(os.urandom(32)).public.peer_id
                 with pytest.raises((PeerUnreachableError, PeerTooSlowError, HostError)):
                     await host.request(peer, [address], "/net.pb.Service/GetLogs", b"", 5)
-            assert resident() - before < MOST_MORE
+            more = resident() - before
+            log.info("RssAnon: %d kB and %d kB more over %d failed dials", before // 1024, more // 1024, DIALS)
+            assert more < MOST_MORE
         finally:
             await host.close()
 
@@ -73,4 +69,5 @@ def test_a_write_a_second_between_two_daemons(start_daemon):
     in_step(thread, one, other, logs=2)
     assert one.documents(thread) == other.documents(thread)
     more = [resident(api.daemon.process.pid) - had for api, had in zip((one, other), before, strict=True)]
+    log.info("RssAnon: %s bytes, and %s more over %s minutes of a write a second", before, more, MINUTES)
     assert max(more) < MOST_MORE, more
