@@ -25,11 +25,13 @@ from threadd.browsing_verbs import (
     Link,
     ListAccounts,
     ListCollections,
+    ListSizes,
     RecordSummary,
     SavedDocument,
     SaveDocument,
     ShowLog,
     ShowStatus,
+    SizeSummary,
     StatusSummary,
 )
 from threadd.verbs import Request
@@ -160,10 +162,23 @@ def _add_kept(
     @repo_option
     @json_option
     def accounts(repo: str | None, *, as_json: bool) -> None:
-        """List developers, organisations, and users who own threads."""
+        """List developers, organisations, and users who own threads, with how much mail each has."""
         found = call(repo, ListAccounts(), list[AccountSummary], must_exist=True)
-        rows = [(each.name, each.kind, each.email, str(each.keys), str(each.threads), each.key) for each in found]
-        show_table(found, ("NAME", "KIND", "E-MAIL", "KEYS", "THREADS", "PUBLIC KEY"), rows, as_json=as_json)
+        header = ("NAME", "KIND", "E-MAIL", "KEYS", "THREADS", "RECEIVED", "UNREAD", "SENT", "PUBLIC KEY")
+        rows = [
+            (each.name, each.kind, each.email, str(each.keys), str(each.threads), *_mail(each), each.key)
+            for each in found
+        ]
+        show_table(found, header, rows, as_json=as_json)
+
+    @group.command("sizes")
+    @repo_option
+    @json_option
+    def sizes(repo: str | None, *, as_json: bool) -> None:
+        """List how many records and bytes each database holds, the largest first; a large one takes its time."""
+        found = call(repo, ListSizes(), list[SizeSummary], must_exist=True)
+        rows = [(each.id, each.name, str(each.records), str(each.size)) for each in found]
+        show_table(found, ("ID", "NAME", "RECORDS", "BYTES"), rows, as_json=as_json)
 
 
 def _add_reads(group: click.Group, call: _Call, repo_option: _Command, json_option: _Command) -> None:
@@ -286,6 +301,11 @@ def _add_completion(group: click.Group) -> None:
         if found is None:
             raise click.UsageError(f"{shell} is not known")
         click.echo(found(group, {}, "threadd", "_THREADD_COMPLETE").source())
+
+
+def _mail(account: AccountSummary) -> tuple[str, str, str]:
+    mail = account.mail
+    return ("", "", "") if mail is None else (str(mail.received), str(mail.unread), str(mail.sent))
 
 
 def _json(value: object) -> str:

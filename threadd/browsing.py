@@ -7,7 +7,7 @@ import msgspec
 
 from net import cid as cids
 from net import multibase
-from net.errors import NetError
+from net.errors import NetError, ThreadNotFoundError
 from net.keys import PublicKey
 from net.patches import decode_body
 from net.thread_id import ThreadID
@@ -30,18 +30,24 @@ from threadd.browsing_verbs import (
     FoundDocuments,
     ListAccounts,
     ListCollections,
+    ListSizes,
+    MailSummary,
     PatchSummary,
     RecordSummary,
     SavedDocument,
     SaveDocument,
     ShowLog,
+    SizeSummary,
 )
 from threadd.db import documents, reads
 from threadd.db.database import Database
 from threadd.db.documents import ID_FIELD
+from threadd.db.errors import CollectionNotFoundError, DatabaseNotFoundError
 from threadd.db.manager import Manager
+from threadd.hub import mailboxes
 from threadd.hub.accounts import AccountKind
 from threadd.hub.ownership import Ownership
+from threadd.sizing import Sizes
 
 
 class Browser:
@@ -59,6 +65,7 @@ class Browser:
         self._threads = threads
         self._databases = databases
         self._ownership = ownership
+        self._sizes = Sizes(engine)
 
     @property
     def operator(self) -> PublicKey:
@@ -86,7 +93,9 @@ class Browser:
             case ShowLog():
                 result = self.log(request.db, request.limit)
             case ListAccounts():
-                result = self.accounts()
+                result = await self.accounts()
+            case ListSizes():
+                result = await self.sizes()
         return result
 
     def database(self, db: str) -> Database:
@@ -183,19 +192,57 @@ class Browser:
             refused = refused or error.text
         return RecordSummary(name, position, cids.text(row.cid), author, refused, patches)
 
-    def accounts(self) -> list[AccountSummary]:
+    async def sizes(self, seconds: float | None = None) -> list[SizeSummary]:
+        """Measure all databases; see `ListSizes`.
+
+        Args:
+            seconds: How long it may take; None for as long as it needs.
+        """
+        with self._engine.snapshot() as state:
+            kept = [(found, self._threads.get(state, found.thread_id)) for found in self._databases.list_dbs()]
+        sizes = await self._sizes.of([thread for _, thread in kept], seconds)
+        found = [
+            SizeSummary(
+                thread.id.text, database.name, sum(log.counter for log in thread.logs), sizes.get(thread.number)
+            )
+            for database, thread in kept
+        ]
+        return sorted(found, key=lambda one: (-(one.size or 0), one.name, one.id))
+
+    async def accounts(self) -> list[AccountSummary]:
         """List who owns something here; see `ListAccounts`."""
-        threads = Counter(owner for owner, _, _ in self._ownership.list_all())
+        owned = self._ownership.list_all()
+        threads = Counter(owner for owner, _, _ in owned)
+        mail = {
+            owner: await self._mail(thread)
+            for owner, thread, row in owned
+            if row.name == mailboxes.THREAD_NAME and row.is_db
+        }
         keys = Counter(row.owner for row in account_rows.list_all_api_keys(self._engine))
         known = sorted(account_rows.list_accounts(self._engine), key=lambda row: (row.kind, row.created, row.name))
-        found = [_account(row, keys[row.public_key], threads[row.public_key]) for row in known]
+        found = [
+            _account(row, keys[row.public_key], threads[row.public_key], mail.get(row.public_key)) for row in known
+        ]
         users = sorted(set(threads) - {row.public_key for row in known})
         return found + [
-            AccountSummary("", "user", PublicKey.from_bytes(user).text, "", 0, 0, threads[user], []) for user in users
+            AccountSummary("", "user", PublicKey.from_bytes(user).text, "", 0, 0, threads[user], [], mail.get(user))
+            for user in users
         ]
 
+    async def _mail(self, thread: ThreadID) -> MailSummary | None:
+        try:
+            box = self._databases.get(thread)
+            return MailSummary(
+                received=await reads.count(box, mailboxes.INBOX, b"{}", None),
+                unread=await reads.count(box, mailboxes.INBOX, mailboxes.UNREAD, None),
+                sent=await reads.count(box, mailboxes.SENTBOX, b"{}", None),
+            )
+        except (ThreadNotFoundError, DatabaseNotFoundError, CollectionNotFoundError):
+            # It is going, or somebody gave the name to a database of his own.
+            return None
 
-def _account(row: AccountRow, keys: int, threads: int) -> AccountSummary:
+
+def _account(row: AccountRow, keys: int, threads: int, mail: MailSummary | None) -> AccountSummary:
     return AccountSummary(
         row.name,
         AccountKind(row.kind).name.lower(),
@@ -205,6 +252,7 @@ def _account(row: AccountRow, keys: int, threads: int) -> AccountSummary:
         keys,
         threads,
         [member.name for member in row.members],
+        mail,
     )
 
 

@@ -81,6 +81,10 @@ class ListAccounts(msgspec.Struct, frozen=True, tag_field="verb", tag="list_acco
     """List developers, organisations and users; answered with a list of `AccountSummary`."""
 
 
+class ListSizes(msgspec.Struct, frozen=True, tag_field="verb", tag="list_sizes"):
+    """Measure all databases; answered with a list of `SizeSummary`, the largest first."""
+
+
 class ConsoleLink(msgspec.Struct, frozen=True, tag_field="verb", tag="console_link"):
     """Make a link that opens the console in a browser once; answered with a `Link`. Only a daemon that runs has one."""
 
@@ -92,7 +96,14 @@ class ShowStatus(msgspec.Struct, frozen=True, tag_field="verb", tag="show_status
 LiveRequest: TypeAlias = ConsoleLink | ShowStatus
 
 BrowseRequest: TypeAlias = (
-    ListCollections | FindDocuments | CountDocuments | SaveDocument | DeleteDocuments | ShowLog | ListAccounts
+    ListCollections
+    | FindDocuments
+    | CountDocuments
+    | SaveDocument
+    | DeleteDocuments
+    | ShowLog
+    | ListAccounts
+    | ListSizes
 )
 
 
@@ -192,6 +203,20 @@ class RecordSummary(msgspec.Struct, frozen=True):
     patches: list[PatchSummary]
 
 
+class MailSummary(msgspec.Struct, frozen=True):
+    """What is in a mailbox.
+
+    Args:
+        received: How many messages came and were not deleted.
+        unread: How many of them were not marked as read.
+        sent: How many went out, and were not deleted from the sentbox.
+    """
+
+    received: int
+    unread: int
+    sent: int
+
+
 class AccountSummary(msgspec.Struct, frozen=True):
     """Somebody who owns something here.
 
@@ -204,6 +229,7 @@ class AccountSummary(msgspec.Struct, frozen=True):
         keys: How many API keys.
         threads: How many threads.
         members: The names of an organisation's members.
+        mail: What is in the mailbox; None where there is none.
     """
 
     name: str
@@ -214,6 +240,23 @@ class AccountSummary(msgspec.Struct, frozen=True):
     keys: int
     threads: int
     members: list[str]
+    mail: MailSummary | None = None
+
+
+class SizeSummary(msgspec.Struct, frozen=True):
+    """How much a database holds.
+
+    Args:
+        id: The text of its thread's ID.
+        name: Its name.
+        records: How many records.
+        size: The bytes of all that is kept of it, records, documents and indexes; None where it is not measured yet.
+    """
+
+    id: str
+    name: str
+    records: int
+    size: int | None
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -279,5 +322,11 @@ class StatusSummary(msgspec.Struct, frozen=True):
 
 
 BrowseResult: TypeAlias = (
-    list[CollectionSummary] | FoundDocuments | Counted | SavedDocument | list[RecordSummary] | list[AccountSummary]
+    list[CollectionSummary]
+    | FoundDocuments
+    | Counted
+    | SavedDocument
+    | list[RecordSummary]
+    | list[AccountSummary]
+    | list[SizeSummary]
 )

@@ -4,9 +4,13 @@ import json
 import subprocess
 
 import pytest
+from actors import Door, Mailer
 from daemons import DaemonError, environment, threadd_command
 
+from net.keys import PrivateKey
 from threadd.client import Client
+
+OTHER = PrivateKey(bytes(32))
 
 
 @pytest.fixture
@@ -44,6 +48,37 @@ def test_what_is_kept_is_shown_without_a_daemon_too(kept):
         assert "people" in daemon.run("collections", db)
         assert "create people/p0" in daemon.run("log", db, "--limit", "1")
         assert "developer" in daemon.run("accounts")
+
+
+def test_databases_are_measured_with_and_without_a_daemon(kept):
+    daemon, db = kept
+    [before] = json.loads(daemon.run("sizes", "--json"))
+    assert (before["id"], before["name"], before["records"]) == (db, "library", 1)
+    daemon.run("docs", "save", db, "people", json.dumps({"name": "long" * 10_000}))
+    [after] = json.loads(daemon.run("sizes", "--json"))
+    # The document, the record and the change that followers read hold the text.
+    assert 3 * 40_000 <= after["size"] - before["size"] <= 4 * 40_000
+    assert str(after["size"]) in daemon.run("sizes")
+    daemon.stop()
+    assert json.loads(daemon.run("sizes", "--json")) == [after]
+
+
+async def test_mail_is_counted(start_daemon):
+    daemon = start_daemon()
+    key = json.loads(daemon.run("keys", "create", "--type", "user", "--insecure", "--json"))["key"]
+    mailer = Mailer(key)
+    async with Door(daemon.hub_api) as door:
+        for _ in range(3):
+            await mailer.step(door)
+        await door.users("ReadInboxMessage", id=mailer.sent[0])
+        await door.users("DeleteSentboxMessage", id=mailer.sent[1])
+        # Whoever gives the name to a database of another kind has no mailbox.
+        door.metadata = [("x-textile-api-key", key)]
+        door.metadata += [("authorization", f"bearer {await door.token(OTHER)}"), ("x-textile-thread-name", "hubmail")]
+        await door.new_db()
+    found = {each["key"]: each["mail"] for each in json.loads(daemon.run("accounts", "--json"))}
+    assert found[mailer.identity.public.text] == {"received": 3, "unread": 2, "sent": 2}
+    assert found[OTHER.public.text] is None
 
 
 def test_only_a_daemon_that_runs_has_a_status(kept):

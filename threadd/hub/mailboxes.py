@@ -42,6 +42,10 @@ _INDEXED = ("from", "to", "created_at")
 _TYPES = {"_id": "string", "from": "string", "to": "string", "body": "string", "signature": "string"}
 
 
+UNREAD: Final = b'{"ands": [{"fieldPath": "read_at", "operation": 0, "value": {"float": 0}}]}'
+"""The query of an inbox for what was not read."""
+
+
 class Status(enum.IntEnum):
     """Which received messages are wanted, by its number on the wire; 0 is all, too."""
 

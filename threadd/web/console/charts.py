@@ -37,21 +37,20 @@ def lines(title: str, series: Sequence[tuple[str, Sequence[float]]], unit: str) 
     return _figure(summary, _HEIGHT, "".join(shapes))
 
 
-def bars(title: str, values: Sequence[tuple[str, float]], unit: str) -> Markup:
+def bars(title: str, values: Sequence[tuple[str, float, str]]) -> Markup:
     """Values beside each other.
 
     Args:
         title: What it shows.
-        values: The name and the value of each.
-        unit: Of the values.
+        values: The name of each, its value, and the value as text.
     """
-    top = max((value for _, value in values), default=0.0) or 1.0
+    top = max((value for _, value, _ in values), default=0.0) or 1.0
     shapes = []
-    for number, (name, value) in enumerate(values):
+    for number, (name, value, text) in enumerate(values):
         y = number * _ROW
         width = max(1.0, value / top * _WIDTH)
         shapes.append(f'<rect class="bar" x="0" y="{y + 2}" width="{width:.1f}" height="{_ROW - 6}"/>')
-        shapes.append(f'<text class="legend" x="6" y="{y + 17}">{escape(name)}: {value:,.0f} {unit}</text>')
+        shapes.append(f'<text class="legend" x="6" y="{y + 17}">{escape(name)}: {escape(text)}</text>')
     return _figure(escape(title), max(1, len(values)) * _ROW, "".join(shapes))
 
 

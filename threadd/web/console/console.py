@@ -32,6 +32,10 @@ from threadd.web.operator_access import COOKIE, SESSION_SECONDS, Access, is_own_
 BASE: Final = "/_"
 PAGE_ROWS: Final = 50
 
+_BARS: Final = 20
+_MEASURED_SECONDS: Final = 0.3
+"""How long a page waits for sizes that are not known yet."""
+
 _MAX_FORM_BYTES: Final = 16 * 2**20
 
 _Page: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -149,13 +153,17 @@ class Console:
 
     async def _overview(self, request: Request) -> Response:
         dbs = self._rooms.operator.list_dbs()
-        sizes = [(found.name, float(self._records(found.id))) for found in dbs[:20]]
-        chart = charts.bars("Records by database", sizes, "records")
-        return self._render(request, "overview.html", dbs=dbs, size_chart=chart, traffic_chart=self._traffic())
-
-    def _records(self, db: str) -> int:
-        database = self._browser.database(db)
-        return sum(log.counter for log in self._rooms.network.get_thread(database.thread_id).logs)
+        sizes = await self._browser.sizes(_MEASURED_SECONDS)
+        measured = [(one.name, float(one.size), _size(one.size)) for one in sizes if one.size is not None]
+        return self._render(
+            request,
+            "overview.html",
+            dbs=dbs,
+            sizes={one.id: one for one in sizes},
+            size_chart=charts.bars("Size by database", measured[:_BARS]),
+            is_measured=len(measured) == len(sizes),
+            traffic_chart=self._traffic(),
+        )
 
     def _traffic(self) -> Markup:
         samples = list(self._measures.samples)
@@ -168,14 +176,16 @@ class Console:
     async def _database(self, request: Request) -> Response:
         db = request.path_params["db"]
         collections = await self._browser.collections(db)
-        rows = [(found.name, float(found.documents)) for found in collections]
+        rows = [(found.name, float(found.documents), f"{found.documents:,} documents") for found in collections]
+        database = self._browser.database(db)
+        thread = self._rooms.network.get_thread(database.thread_id)
         return self._render(
             request,
             "database.html",
-            name=self._browser.database(db).name,
+            name=database.name,
             collections=collections,
-            records=self._records(db),
-            chart=charts.bars("Documents by collection", rows, "documents"),
+            records=sum(log.counter for log in thread.logs),
+            chart=charts.bars("Documents by collection", rows),
         )
 
     async def _documents(self, request: Request) -> Response:
@@ -297,7 +307,7 @@ class Console:
         return self._render(request, "log.html", name=name, records=self._browser.log(db, PAGE_ROWS))
 
     async def _accounts(self, request: Request) -> Response:
-        return self._render(request, "accounts.html", accounts=self._browser.accounts())
+        return self._render(request, "accounts.html", accounts=await self._browser.accounts())
 
     async def _keys(self, request: Request, made: Any = None) -> Response:
         return self._render(request, "keys.html", keys=self._rooms.operator.list_keys(), made=made)
