@@ -60,6 +60,18 @@ class Transaction:
         self.requirements[key] = expected
 
 
+class Commit(asyncio.Future[None]):
+    """A commit that is under way.
+
+    It cannot be called back, so a task that is cancelled while it awaits one is cancelled once the disk has answered:
+    by then it is known what became of it, and what cleans up sees it. Whoever need not wait shields it.
+    """
+
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002  what the library calls it with
+        """Refuse."""
+        return False
+
+
 class Engine(Reader, Protocol):
     """A store. Reads outside of a snapshot see the latest commit; all methods are called on the event loop's thread."""
 
@@ -79,8 +91,9 @@ class Engine(Reader, Protocol):
         Transactions take effect in the order of the calls, each whole or not at all.
 
         Returns:
-            A future that is done, in that order, once the transaction is on disk. It raises `ConflictError` if a
-            requirement did not hold, `StoreFullError` or another `StoreError` if the disk did not take it.
+            A future that cannot be cancelled (`Commit`), and is done, in that order, once the transaction is on disk.
+            It raises `ConflictError` if a requirement did not hold, `StoreFullError` or another `StoreError` if the
+            disk did not take it.
         """
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeVar
 
-from store.engine import Engine, Snapshot, Transaction
+from store.engine import Commit, Engine, Snapshot, Transaction
 from store.errors import StoreError, StoreFullError
 from store.memory import settle
 
@@ -62,7 +62,7 @@ class FaultyEngine:
         if fault is Fault.NONE:
             return self.engine.commit(transaction)
         loop = asyncio.get_running_loop()
-        failed: asyncio.Future[None] = loop.create_future()
+        failed = Commit(loop=loop)
         error = StoreFullError() if fault is Fault.FULL else StoreError(f"the disk failed: {fault.value}")
         if fault is Fault.UNANSWERED:
             self.engine.commit(transaction).add_done_callback(lambda _: settle(failed, error))

@@ -22,7 +22,7 @@ from typing import Self, TypeVar
 import lmdb
 
 from store import failpoints
-from store.engine import Snapshot, Transaction
+from store.engine import Commit, Snapshot, Transaction
 from store.errors import ConflictError, StoreError, StoreFullError
 from store.failpoints import Failpoint
 from store.keys import MAX_KEY_BYTES
@@ -164,7 +164,7 @@ class LmdbEngine:
     def commit(self, transaction: Transaction) -> "asyncio.Future[None]":
         """See `Engine`."""
         loop = self._loop = self._loop or asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
+        future = Commit(loop=loop)
         if self._closed:
             future.set_exception(StoreError("the store is closed"))
         else:

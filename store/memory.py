@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeVar
 
-from store.engine import Snapshot, Transaction
+from store.engine import Commit, Snapshot, Transaction
 from store.errors import ConflictError, StoreError
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class MemoryEngine:
     def commit(self, transaction: Transaction) -> "asyncio.Future[None]":
         """See `Engine`; it is done at once, and said in the next turn of the loop."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
+        future = Commit(loop=loop)
         error: StoreError | None = None
         if self._closed:
             error = StoreError("the store is closed")

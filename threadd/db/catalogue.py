@@ -91,8 +91,7 @@ class Catalogue:
         row = new_row(numbered, services.numbers, config)
         async with filling(self._sequencer, services.sweeper, numbered, self._thread, row) as finished:
             database_rows.put_collection(finished, self._thread, row)
-            await self._sequencer.reader.submit(finished)
-        self._rows[config.name] = row
+            await self._commit(finished, config.name, row)
 
     async def change(self, config: CollectionConfig) -> None:
         """Give one another configuration, which was checked.
@@ -109,9 +108,7 @@ class Catalogue:
         row = new_row(numbered, services.numbers, config, old)
         async with building(services.engine, services.sweeper, numbered, self._thread, old, row) as finished:
             database_rows.put_collection(finished, self._thread, row)
-            await self._sequencer.reader.submit(finished)
-        self._rows[config.name] = row
-        self._compiled.pop(config.name, None)
+            await self._commit(finished, config.name, row)
 
     async def remove(self, name: str) -> None:
         """Remove one, and mark what is in it to be deleted.
@@ -125,6 +122,17 @@ class Catalogue:
         transaction = Transaction()
         database_rows.delete_collection(transaction, self._thread, name)
         deletions.mark(transaction, Deletion(self._thread, row.number))
-        await self._sequencer.reader.submit(transaction)
-        del self._rows[name]
-        self._compiled.pop(name, None)
+        await self._commit(transaction, name, None)
+
+    async def _commit(self, transaction: Transaction, name: str, row: CollectionRow | None) -> None:
+        """Write what gives a collection a row or takes it away, and do so here as well, even if cancelled meanwhile."""
+        committed = self._sequencer.reader.submit(transaction)
+        try:
+            await committed
+        finally:
+            if committed.done() and committed.exception() is None:
+                self._compiled.pop(name, None)
+                if row is None:
+                    del self._rows[name]
+                else:
+                    self._rows[name] = row

@@ -152,11 +152,14 @@ class Database:
         self._transactions.end(name)
         try:
             async with self._turn():
-                await self._catalogue.remove(name)
-                self._listeners.end_of_collection(name, CollectionNotFoundError())
+                try:
+                    await self._catalogue.remove(name)
+                finally:
+                    if name not in self._catalogue:
+                        self._listeners.end_of_collection(name, CollectionNotFoundError())
         finally:
             self._ending.discard(name)
-        self._services.sweeper.wake()
+            self._services.sweeper.wake()
 
     async def create(self, collection: str, instances: Sequence[bytes], writer: PublicKey) -> list[str]:
         """Create instances, all or none.

@@ -196,9 +196,10 @@ class Manager:
             # Where the disk refused, or the caller gave up, the next call opens it anew.
             if committed is None or committed.done():
                 self._forget(database)
+                self._sweeper.wake()
             else:
                 committed.add_done_callback(lambda _: self._forget(database))
-        self._sweeper.wake()
+                committed.add_done_callback(lambda _: self._sweeper.wake())
 
     @property
     def sweeper(self) -> Sweeper:
