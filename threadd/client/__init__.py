@@ -10,6 +10,7 @@
 At the Hub's door add ``api_key=ApiKey(key, secret)``. ``threadd.client.testing`` starts a daemon for tests.
 """
 
+from threadd.client.buckets import Bucket, BucketInfo, Buckets, Item, Links, Role
 from threadd.client.client import Client
 from threadd.client.collections import Collection
 from threadd.client.credentials import ApiKey, Identity
@@ -23,6 +24,9 @@ __all__ = [
     "Action",
     "ApiKey",
     "BadKeyError",
+    "Bucket",
+    "BucketInfo",
+    "Buckets",
     "Client",
     "ClientError",
     "Collection",
@@ -31,10 +35,13 @@ __all__ = [
     "DatabaseInfo",
     "Event",
     "Identity",
+    "Item",
+    "Links",
     "OperationRefusedError",
     "Query",
     "ReadTransaction",
     "RefusedError",
+    "Role",
     "WriteTransaction",
     "where",
 ]

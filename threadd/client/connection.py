@@ -1,6 +1,8 @@
 """The line to a daemon: one gRPC channel, and calls by the descriptors of their services."""
 
+import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -9,7 +11,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
 from proto import threadd_pb2, threads_pb2
-from threadd.client.credentials import Credentials
+from threadd.client.credentials import Credentials, Metadata
 from threadd.client.errors import refused_by
 
 _R = TypeVar("_R", bound=Message)
@@ -18,6 +20,8 @@ API: Final = threads_pb2.DESCRIPTOR.services_by_name["API"]
 """Databases, as all clients of the Hub know them."""
 OWN: Final = threadd_pb2.DESCRIPTOR.services_by_name["API"]
 """What this daemon adds."""
+
+_NONE: Final[Metadata] = []
 
 _OPTIONS: Final = [
     ("grpc.max_receive_message_length", -1),
@@ -52,7 +56,9 @@ class Connection:
         """End all calls and let the channel go."""
         await self._channel.close()
 
-    async def unary(self, service: ServiceDescriptor, rpc: str, request: Message, reply: type[_R]) -> _R:
+    async def unary(
+        self, service: ServiceDescriptor, rpc: str, request: Message, reply: type[_R], metadata: Metadata = _NONE
+    ) -> _R:
         """Call a method that has one request and one reply.
 
         Args:
@@ -60,6 +66,7 @@ class Connection:
             rpc: Its name.
             request: The request.
             reply: The class of the reply.
+            metadata: What the call carries beside the credentials.
 
         Raises:
             RefusedError: The daemon refused it, or could not be reached.
@@ -70,13 +77,13 @@ class Connection:
             response_deserializer=reply.FromString,
         )
         with refused_by():
-            answer: _R = await call(request, metadata=self.credentials.metadata())
+            answer: _R = await call(request, metadata=[*self.credentials.metadata(), *metadata])
         return answer
 
     async def follow(
-        self, service: ServiceDescriptor, rpc: str, request: Message, reply: type[_R]
+        self, service: ServiceDescriptor, rpc: str, request: Message, reply: type[_R], metadata: Metadata = _NONE
     ) -> AsyncGenerator[_R, None]:
-        """Call a method that has one request and a stream of replies.
+        """Call a method that has one request and a stream of replies; arguments as `unary`.
 
         Yields:
             Each reply.
@@ -88,11 +95,65 @@ class Connection:
             f"/{service.full_name}/{rpc}",
             request_serializer=type(request).SerializeToString,
             response_deserializer=reply.FromString,
-        )(request, metadata=self.credentials.metadata())
+        )(request, metadata=[*self.credentials.metadata(), *metadata])
         try:
             with refused_by():
                 async for answer in call:
                     yield answer
+        finally:
+            call.cancel()
+
+    async def upload(
+        self,
+        service: ServiceDescriptor,
+        rpc: str,
+        requests: AsyncGenerator[Message, None],
+        reply: type[_R],
+        metadata: Metadata = _NONE,
+    ) -> AsyncGenerator[_R, None]:
+        """Call a method that takes a stream of requests and tells meanwhile what has become of them.
+
+        Args:
+            service: The descriptor of its service.
+            rpc: Its name.
+            requests: The requests.
+            reply: The class of the replies.
+            metadata: What the call carries beside the credentials.
+
+        Yields:
+            Each reply.
+
+        Raises:
+            RefusedError: The daemon refused it, or could not be reached.
+            Exception: What the requests raised; the call is broken off then.
+        """
+        failure: list[Exception] = []
+
+        async def noticed() -> AsyncGenerator[Message, None]:
+            # gRPC cancels a call whose requests fail, and does not say why.
+            try:
+                async with aclosing(requests):
+                    async for request in requests:
+                        yield request
+            except Exception as error:
+                failure.append(error)
+                raise
+
+        call = self._channel.stream_stream(
+            f"/{service.full_name}/{rpc}",
+            request_serializer=message_factory.GetMessageClass(
+                service.methods_by_name[rpc].input_type
+            ).SerializeToString,
+            response_deserializer=reply.FromString,
+        )(noticed(), metadata=[*self.credentials.metadata(), *metadata])
+        try:
+            with refused_by():
+                async for answer in call:
+                    yield answer
+        except asyncio.CancelledError:
+            if failure:
+                raise failure[0] from None
+            raise
         finally:
             call.cancel()
 

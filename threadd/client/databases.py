@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar, overload
 from net.thread_id import ThreadID
 from proto import threads_pb2 as pb
 from threadd.client import listening
+from threadd.client.buckets import Buckets
 from threadd.client.collections import Collection
 from threadd.client.connection import API, Connection
 from threadd.client.instances import Document
@@ -91,6 +92,11 @@ class Database:
     def id(self) -> str:
         """The text of its thread's ID."""
         return self.thread.text
+
+    @property
+    def buckets(self) -> Buckets:
+        """The buckets in its thread."""
+        return Buckets(self._connection, self.thread)
 
     async def info(self) -> DatabaseInfo:
         """Ask for its name, addresses and key."""

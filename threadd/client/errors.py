@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import grpc
 
@@ -26,6 +26,11 @@ class RefusedError(ClientError):
         super().__init__(text)
         self.status = status
         self.request_id = request_id
+
+    @classmethod
+    def unanswered(cls) -> Self:
+        """The daemon ended a call as if all were well, and did not answer."""
+        return cls("the daemon ended the call without a reply", StatusCode.INTERNAL)
 
 
 class OperationRefusedError(ClientError):

@@ -7,7 +7,6 @@ from typing import Any, Generic, Self, TypeVar
 
 from net.thread_id import ThreadID
 from proto import threads_pb2 as pb
-from store.errors import StatusCode
 from threadd.client.connection import API, Connection
 from threadd.client.errors import OperationRefusedError, RefusedError, refused_by
 from threadd.client.instances import decode, encode
@@ -47,7 +46,7 @@ class Conversation:
     async def _reply(self) -> Any:
         async for reply in self._call:
             return reply
-        raise RefusedError("the daemon ended the call without a reply", StatusCode.INTERNAL)
+        raise RefusedError.unanswered()
 
     async def tell(self, request: Any) -> None:
         """Send what has no reply."""
