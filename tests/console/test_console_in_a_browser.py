@@ -11,10 +11,16 @@ import pytest
 pytestmark = pytest.mark.timeout(400)
 
 
-def test_the_whole_console(furnished, db, walk_program, chromium, tmp_path, subtests):
+SCREENSHOTS = Path(__file__).parents[2] / "artefacts" / "console"
+"""Where CI finds them."""
+
+
+def test_the_whole_console(furnished, db, walk_program, chromium, subtests):
     link = json.loads(furnished.run("console", "--json"))["url"]
-    # Whoever wants to see the pages names a folder that stays.
-    screenshots = Path(os.environ.get("THREADD_SCREENSHOTS", tmp_path / "screenshots"))
+    # They stay, for whoever wants to see the pages; those of an earlier run do not.
+    screenshots = Path(os.environ.get("THREADD_SCREENSHOTS", SCREENSHOTS))
+    for old in screenshots.glob("*.png"):
+        old.unlink()
     command = ["node", str(walk_program / "walk.js"), chromium, str(screenshots), link, db]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     checks = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"name"')]
