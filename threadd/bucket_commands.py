@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 import click
 import msgspec
 
+from threadd import progress
 from threadd.bucket_verbs import BucketSummary, ExportBucket, ImportBucket, ListBuckets, MovedBucket
 from threadd.verbs import Request
 
@@ -81,7 +82,9 @@ def add_commands(
         Example:
           threadd buckets export bafzbei... site.car
         """  # noqa: D301  click looks for the character
-        done = call(repo, ExportBucket(key, str(file.absolute())), MovedBucket, must_exist=True, seconds=_HOURS)
+        total = _size(call, repo, key) if progress.is_shown(as_json=as_json) else 0
+        with progress.watched("writing", total, lambda: progress.size_of(file), as_json=as_json):
+            done = call(repo, ExportBucket(key, str(file.absolute())), MovedBucket, must_exist=True, seconds=_HOURS)
         _say(done, f"wrote {done.blocks} blocks of {done.path} to {file}", as_json=as_json)
 
     @buckets.command("import")
@@ -99,8 +102,14 @@ def add_commands(
           threadd buckets import site.car --thread bafk... --name site
         """  # noqa: D301  click looks for the character
         request = ImportBucket(str(file.absolute()), thread, name, private)
-        done = call(repo, request, MovedBucket, must_exist=True, seconds=_HOURS)
+        with progress.watched("reading", 0, lambda: 0, as_json=as_json):
+            done = call(repo, request, MovedBucket, must_exist=True, seconds=_HOURS)
         _say(done, f"made the bucket {done.key} of {done.blocks} blocks: {done.path}", as_json=as_json)
+
+
+def _size(call: _Call, repo: str | None, key: str) -> int:
+    found = call(repo, ListBuckets(), list[BucketSummary], must_exist=True)
+    return next((bucket.size for bucket in found if bucket.key == key), 0)
 
 
 def _say(done: MovedBucket, text: str, *, as_json: bool) -> None:

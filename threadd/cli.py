@@ -16,7 +16,7 @@ import msgspec
 import uvloop
 
 from store.errors import RepositoryLockedError, ThreaddError
-from threadd import config, limits, logs
+from threadd import config, limits, logs, progress
 from threadd.browse_commands import add_commands as add_browse_commands
 from threadd.bucket_commands import add_commands as add_bucket_commands
 from threadd.control import ControlClient, NoDaemonError
@@ -318,7 +318,7 @@ def join(address: str, repo: str | None, *, as_json: bool) -> None:
     found = _call(repo, ListForeignDbs(address), list[ForeignDb], must_exist=True)
     taken: list[TakenDb] = []
     failed: list[str] = []
-    for db in found:
+    for db in progress.counted(found, "joining", len(found), as_json=as_json):
         try:
             taken.append(_call(repo, JoinDb(address, db.id), TakenDb, seconds=_JOIN_SECONDS))
         except ThreaddError as error:

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from store.errors import StoreError
-from threadd import config
+from threadd import config, progress
 from threadd.verbs import BackedUp, Backup, ImportDatabase, ImportedDb, Request, Revoked, RevokeTokens
 
 _T = TypeVar("_T")
@@ -76,12 +76,16 @@ def _add_copies(group: click.Group, call: _Call, repo_option: _Command, json_opt
         Example:
           threadd backup /var/backups/threadd-monday
         """  # noqa: D301  click looks for the character
-        done = call(repo, Backup(str(folder.absolute())), BackedUp, must_exist=True, seconds=_HOURS)
+        kept = config.load({"repo": repo}, os.environ).repo
+        copied = folder.with_name(f"{folder.name}.unfinished")
+        total = progress.size_of(kept / "store", kept / "blocks")
+        with progress.watched("copying", total, lambda: progress.size_of(copied), as_json=as_json):
+            done = call(repo, Backup(str(folder.absolute())), BackedUp, must_exist=True, seconds=_HOURS)
         settings = _settings_file()
         if settings is not None:
-            kept = folder / _CONFIG_FILE_NAME
-            kept.touch(0o600)
-            shutil.copyfile(settings, kept)
+            copy = folder / _CONFIG_FILE_NAME
+            copy.touch(0o600)
+            shutil.copyfile(settings, copy)
         _say(done, f"copied {done.size / 1e6:,.1f} MB to {done.folder}", as_json=as_json)
 
     @group.command("restore")
@@ -123,9 +127,13 @@ def _add_verify(group: click.Group, repo_option: _Command, json_option: _Command
           threadd verify --repair
         """  # noqa: D301  click looks for the character
         from threadd.maintenance import verification  # noqa: PLC0415  it takes a while to import
+        from threadd.maintenance.findings import Tally  # noqa: PLC0415
 
         folder = config.load({"repo": repo}, os.environ).repo
-        report = asyncio.run(verification.repair(folder)) if repair else verification.verify(folder)
+        tally = Tally()
+        total = 0 if repair or not progress.is_shown(as_json=as_json) else verification.count_records(folder)
+        with progress.watched("checking", total, lambda: tally.counts["records"], as_json=as_json):
+            report = asyncio.run(verification.repair(folder)) if repair else verification.verify(folder, tally)
         if as_json:
             click.echo(_json(report))
         else:
@@ -183,7 +191,8 @@ def _add_databases(group: click.Group, call: _Call, repo_option: _Command, json_
         Example:
           threadd import things.jsonl
         """  # noqa: D301  click looks for the character
-        done = call(repo, ImportDatabase(str(file.absolute())), ImportedDb, seconds=_HOURS)
+        with progress.watched("importing", 0, lambda: 0, as_json=as_json):
+            done = call(repo, ImportDatabase(str(file.absolute())), ImportedDb, seconds=_HOURS)
         said = f"{done.id} {done.name}: {done.records} records, {done.instances} instances"
         _say(done, said, as_json=as_json)
 
@@ -219,7 +228,9 @@ def _export(folder: Path, db: str, file: BinaryIO) -> None:
     thread = ThreadID.from_text(db)
     try:
         with open_to_read(folder) as (reader, _):
-            file.writelines(lines.encode(line) + b"\n" for line in exporting.export(reader, thread))
+            total = exporting.count_lines(reader, thread) if progress.is_shown(as_json=False) else 0
+            found = progress.counted(exporting.export(reader, thread), "exporting", total, as_json=False)
+            file.writelines(lines.encode(line) + b"\n" for line in found)
         file.flush()
     except OSError as error:
         raise StoreError(f"cannot write the database: {error.strerror}") from error

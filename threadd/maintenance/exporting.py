@@ -65,6 +65,18 @@ def export(reader: Reader, thread_id: ThreadID) -> Iterator[Line]:
     yield lines.End(records, instances, beside)
 
 
+def count_lines(reader: Reader, thread_id: ThreadID) -> int:
+    """About how many lines `export` gives: one for each record and each instance; 0 where there is no such thread."""
+    thread = thread_rows.get_thread(reader, thread_id.bytes)
+    if thread is None:
+        return 0
+    logs = thread_rows.logs_of(reader, thread.number)
+    records = sum(thread_rows.get_head(reader, thread.number, row.number).counter for row in logs)
+    collections = database_rows.list_collections(reader, thread.number)
+    ranges = [tables.documents(thread.number, row.number) for row in collections]
+    return records + sum(1 for each in ranges for _ in reader.scan(*each))
+
+
 def _owners(reader: Reader, thread: ThreadRow) -> Iterator[Line]:
     for owner, thread_id, row in account_rows.list_all_owned_threads(reader):
         if thread_id == thread.id:

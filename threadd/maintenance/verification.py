@@ -45,22 +45,37 @@ def check(reader: Reader, blocks: Reader, tally: Tally) -> Iterator[Finding]:
         yield Finding("row", "store", f"a key or a value cannot be read: {error}; the rest was not looked at")
 
 
-def verify(folder: Path) -> Report:
+def count_records(folder: Path) -> int:
+    """How many records `verify` will look at.
+
+    Raises:
+        StoreError: The repository cannot be read at all.
+    """
+    with open_to_read(folder) as (reader, _):
+        return sum(
+            thread_rows.get_head(reader, thread.number, log.number).counter
+            for thread in thread_rows.list_threads(reader)
+            for log in thread_rows.logs_of(reader, thread.number)
+        )
+
+
+def verify(folder: Path, tally: Tally | None = None) -> Report:
     """Check a repository or a backup; a daemon may have it open and go on writing.
 
     Args:
         folder: Its folder.
+        tally: Counts what is looked at, for whoever watches meanwhile.
 
     Raises:
         StoreError: It cannot be read at all.
     """
     with open_to_read(folder) as (reader, blocks):
-        return report(reader, blocks)
+        return report(reader, blocks, tally=tally)
 
 
-def report(reader: Reader, blocks: Reader, repaired: int = 0) -> Report:
+def report(reader: Reader, blocks: Reader, repaired: int = 0, tally: Tally | None = None) -> Report:
     """Check everything and say what was found; see `check`."""
-    tally = Tally()
+    tally = tally or Tally()
     faults: list[Fault] = []
     count = 0
     for finding in check(reader, blocks, tally):
