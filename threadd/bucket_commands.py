@@ -1,4 +1,4 @@
-"""The commands about buckets: list them, write them to CAR files, make them of such."""
+"""The commands about buckets: list them, move their files, write them to CAR files, make them of such."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +8,16 @@ import click
 import msgspec
 
 from threadd import progress
-from threadd.bucket_verbs import BucketSummary, ExportBucket, ImportBucket, ListBuckets, MovedBucket
+from threadd.bucket_verbs import (
+    BucketSummary,
+    ExportBucket,
+    ImportBucket,
+    ListBuckets,
+    MovedBucket,
+    MovedFile,
+    PullFile,
+    PushFile,
+)
 from threadd.verbs import Request
 
 _T = TypeVar("_T")
@@ -56,7 +65,7 @@ def add_commands(
 
     @group.group("buckets")
     def buckets() -> None:
-        """Look at the buckets, and move them as CAR files."""
+        """Look at the buckets, put files into them, take files out, and move them as CAR files."""
 
     @buckets.command("ls")
     @repo_option
@@ -106,11 +115,53 @@ def add_commands(
             done = call(repo, request, MovedBucket, must_exist=True, seconds=_HOURS)
         _say(done, f"made the bucket {done.key} of {done.blocks} blocks: {done.path}", as_json=as_json)
 
+    _add_files(buckets, call, repo_option, json_option)
+
+
+def _add_files(buckets: click.Group, call: _Call, repo_option: _Command, json_option: _Command) -> None:
+    @buckets.command("push")
+    @click.argument("key")
+    @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+    @click.argument("path", default="")
+    @repo_option
+    @json_option
+    def push_file(key: str, file: Path, path: str, repo: str | None, *, as_json: bool) -> None:
+        """Put FILE into the bucket KEY at PATH, by its own name without.
+
+        The bucket belongs to nobody, or to the account of the command line's keys, or its rules let that account.
+
+        \b
+        Example:
+          threadd buckets push bafzbei... ./index.html docs/index.html
+        """  # noqa: D301  click looks for the character
+        request = PushFile(key, path or file.name, str(file.absolute()))
+        with progress.watched("pushing", 0, lambda: 0, as_json=as_json):
+            done = call(repo, request, MovedFile, must_exist=True, seconds=_HOURS)
+        _say(done, f"pushed {done.size} bytes to {done.path}: {done.root}", as_json=as_json)
+
+    @buckets.command("pull")
+    @click.argument("key")
+    @click.argument("path")
+    @click.argument("file", type=click.Path(path_type=Path))
+    @repo_option
+    @json_option
+    def pull_file(key: str, path: str, file: Path, repo: str | None, *, as_json: bool) -> None:
+        """Write what is at PATH in the bucket KEY, whoever owns it, to FILE, which must be new.
+
+        \b
+        Example:
+          threadd buckets pull bafzbei... docs/index.html ./index.html
+        """  # noqa: D301  click looks for the character
+        with progress.watched("pulling", 0, lambda: 0, as_json=as_json):
+            request = PullFile(key, path, str(file.absolute()))
+            done = call(repo, request, MovedFile, must_exist=True, seconds=_HOURS)
+        _say(done, f"pulled {done.size} bytes of {done.path} to {file}", as_json=as_json)
+
 
 def _size(call: _Call, repo: str | None, key: str) -> int:
     found = call(repo, ListBuckets(), list[BucketSummary], must_exist=True)
     return next((bucket.size for bucket in found if bucket.key == key), 0)
 
 
-def _say(done: MovedBucket, text: str, *, as_json: bool) -> None:
+def _say(done: MovedBucket | MovedFile, text: str, *, as_json: bool) -> None:
     click.echo(msgspec.json.encode(done).decode() if as_json else text)

@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from net import cid as cids
 from net.keys import PublicKey
@@ -19,13 +19,18 @@ from threadd.bucket_verbs import (
     ImportBucket,
     ListBuckets,
     MovedBucket,
+    MovedFile,
+    PullFile,
+    PushFile,
 )
-from threadd.buckets import car, trees
+from threadd.buckets import car, paths, trees
 from threadd.buckets.buckets import Buckets
 from threadd.buckets.instances import Actor, Instances
 from threadd.buckets.model import Bucket
 from threadd.buckets.unixfs import BlockSource
 from threadd.hub.accounts import Accounts
+
+_PIECE_BYTES: Final = 1 << 18
 
 
 class BucketFileError(ThreaddError):
@@ -68,6 +73,10 @@ class BucketFiles:
             case ImportBucket():
                 thread = ThreadID.from_text(request.thread)
                 return await self.bring_in(Path(request.file), thread, request.name, private=request.private)
+            case PushFile():
+                return await self.push(request.key, request.path, Path(request.file))
+            case PullFile():
+                return await self.pull(request.key, request.path, Path(request.file))
 
     def list_buckets(self) -> list[BucketSummary]:
         """List all buckets; see `ListBuckets`."""
@@ -80,9 +89,7 @@ class BucketFiles:
             BucketFileError: There is no such bucket, it is private, or the file cannot be written.
             BlockNotFoundError: A block is not here.
         """
-        bucket = next((bucket for _, bucket in self._all() if bucket.id == key), None)
-        if bucket is None:
-            raise BucketFileError(f"there is no bucket '{key}'; threadd buckets ls shows those that there are")
+        _, bucket = self._find(key)
         if bucket.is_private:
             raise BucketFileError(
                 "the bucket is private: its blocks are of no use elsewhere; pull it with buck instead"
@@ -106,7 +113,7 @@ class BucketFiles:
             BucketFileError: It cannot be read.
             ThreaddError: As `Buckets.create`.
         """
-        actor = Actor(PublicKey.from_bytes(self._accounts.local().public_key))
+        actor = self._actor()
         try:
             with await asyncio.to_thread(file.open, "rb") as source:
                 root = car.read_root(source)
@@ -120,6 +127,62 @@ class BucketFiles:
         finally:
             self._buckets.sweeping.wake()
         return MovedBucket(made.bucket.id, made.bucket.path, count)
+
+    async def push(self, key: str, path: str, file: Path) -> MovedFile:
+        """Put a file into a bucket; see `PushFile`.
+
+        Raises:
+            BucketFileError: There is no such bucket, or the file cannot be read.
+            InvalidPathError: The path cannot be one.
+            ThreaddError: As `Push.save`.
+        """
+        thread, _ = self._find(key)
+        target = paths.clean_writable(path)
+        size = 0
+        try:
+            with await asyncio.to_thread(file.open, "rb") as source:
+                async with self._buckets.pushing(thread, self._actor(), key) as push:
+                    pushed = await push.begin(target)
+                    while piece := await asyncio.to_thread(source.read, _PIECE_BYTES):
+                        size += len(piece)
+                        await pushed.add(piece)
+                    await push.finish(pushed)
+                    bucket = await push.save()
+        except OSError as error:
+            raise BucketFileError(f"cannot read {file}: {error.strerror}") from error
+        return MovedFile(key, target, size, bucket.path)
+
+    async def pull(self, key: str, path: str, file: Path) -> MovedFile:
+        """Write a file of a bucket to this machine; see `PullFile`.
+
+        Raises:
+            BucketFileError: There is no such bucket, or the file cannot be written.
+            PathNotFoundError, IsDirectoryError: There is no file at the path.
+            ThreaddError: As `Contents.file`.
+        """
+        _, bucket = self._find(key)
+        found = self._buckets.contents.file(bucket, path)
+        size = 0
+        try:
+            with await asyncio.to_thread(file.open, "xb") as target:
+                try:
+                    async for piece in found.read():
+                        size += await asyncio.to_thread(target.write, piece)
+                except BaseException:
+                    await asyncio.to_thread(file.unlink)
+                    raise
+        except OSError as error:
+            raise BucketFileError(f"cannot write {file}: {error.strerror}") from error
+        return MovedFile(key, paths.clean(path), size, bucket.path)
+
+    def _actor(self) -> Actor:
+        return Actor(PublicKey.from_bytes(self._accounts.local().public_key))
+
+    def _find(self, key: str) -> tuple[ThreadID, Bucket]:
+        for thread, bucket in self._all():
+            if bucket.id == key:
+                return thread, bucket
+        raise BucketFileError(f"there is no bucket '{key}'; threadd buckets ls shows those that there are")
 
     def _all(self) -> list[tuple[ThreadID, Bucket]]:
         return [

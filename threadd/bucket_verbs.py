@@ -37,7 +37,35 @@ class ImportBucket(msgspec.Struct, frozen=True, tag_field="verb", tag="import_bu
     private: bool = False
 
 
-BucketRequest: TypeAlias = ListBuckets | ExportBucket | ImportBucket
+class PushFile(msgspec.Struct, frozen=True, tag_field="verb", tag="push_file"):
+    """Put a file into a bucket, in the name of the built-in account; answered with a `MovedFile`.
+
+    Args:
+        key: The bucket.
+        path: Where it goes.
+        file: The path of the file on this machine.
+    """
+
+    key: str
+    path: str
+    file: str
+
+
+class PullFile(msgspec.Struct, frozen=True, tag_field="verb", tag="pull_file"):
+    """Write a file of a bucket, whoever owns it, to this machine; answered with a `MovedFile`.
+
+    Args:
+        key: The bucket.
+        path: Where it is in the bucket.
+        file: The path of the file on this machine; there must be none.
+    """
+
+    key: str
+    path: str
+    file: str
+
+
+BucketRequest: TypeAlias = ListBuckets | ExportBucket | ImportBucket | PushFile | PullFile
 
 
 class BucketSummary(msgspec.Struct, frozen=True):
@@ -76,4 +104,20 @@ class MovedBucket(msgspec.Struct, frozen=True):
     blocks: int
 
 
-BucketResult: TypeAlias = list[BucketSummary] | MovedBucket
+class MovedFile(msgspec.Struct, frozen=True):
+    """A file that was put into a bucket, or taken out of it.
+
+    Args:
+        key: The bucket.
+        path: Where it is in the bucket.
+        size: How many bytes it has.
+        root: The bucket's root.
+    """
+
+    key: str
+    path: str
+    size: int
+    root: str
+
+
+BucketResult: TypeAlias = list[BucketSummary] | MovedBucket | MovedFile

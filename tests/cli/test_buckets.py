@@ -64,6 +64,8 @@ def test_a_bucket_moves_as_a_file(start_daemon, tmp_path):
             json.loads(daemon.run("buckets", "import", str(file), "--thread", THREAD.text, "--json", *flags))["key"]
             for flags in ((), ("--private",))
         ]
+        owned = daemon.run("buckets", "push", copies[1], str(file), "again")
+        assert f"pushed {file.stat().st_size} bytes" in owned
         for copy in copies:
             for name, data in files.items():
                 if copy is copies[0]:
@@ -80,6 +82,34 @@ def test_a_bucket_moves_as_a_file(start_daemon, tmp_path):
             daemon.run("buckets", "import", str(wrong), "--thread", THREAD.text)
     with pytest.raises(DaemonError, match="there is no bucket"):
         daemon.run("buckets", "export", "nobody", str(tmp_path / "other.car"))
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_files_go_into_a_bucket_and_come_out_of_it(start_daemon, tmp_path, private):
+    daemon = start_daemon()
+    with grpc.insecure_channel(daemon.threads_api) as channel:
+        call(channel, "threads.pb.API/NewDB", threads_pb2.NewDBRequest(dbID=THREAD.bytes), threads_pb2.NewDBReply)
+        request = pb.CreateRequest(name="site", private=private)
+        key = call(channel, "api.bucketsd.pb.APIService/Create", request, pb.CreateResponse).root.key
+        file, back = tmp_path / "big", tmp_path / "back"
+        file.write_bytes(os.urandom(700_000))
+        assert "pushed 700000 bytes to big" in daemon.run("buckets", "push", key, str(file))
+        done = json.loads(daemon.run("buckets", "push", key, str(file), "/deep/er", "--json"))
+        assert (done["key"], done["path"], done["size"]) == (key, "deep/er", 700_000)
+        assert pull(channel, key, "deep/er") == file.read_bytes()
+    daemon.stop()
+    assert json.loads(daemon.run("buckets", "pull", key, "deep/er", str(back), "--json")) == done
+    assert back.read_bytes() == file.read_bytes()
+    for arguments, why in (
+        (("pull", key, "big", str(back)), "cannot write"),
+        (("pull", key, "deep", str(tmp_path / "x")), "directory"),
+        (("pull", "nobody", "big", str(tmp_path / "x")), "there is no bucket"),
+        (("push", key, str(file), "../out"), "path"),
+        (("push", key, str(tmp_path / "absent")), "does not exist"),
+    ):
+        with pytest.raises(DaemonError, match=why):
+            daemon.run("buckets", *arguments)
+    assert not (tmp_path / "x").exists()
 
 
 def test_damaged_parts_are_refused(tmp_path):
