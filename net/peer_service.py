@@ -56,8 +56,8 @@ class PeerEvents(Protocol):
     def has_record(self, peer: bytes, thread: ThreadID, log_id: bytes, record: bytes) -> None:
         """A peer has a record, named by its CID."""
 
-    def was_served(self, peer: bytes, thread: ThreadID) -> None:
-        """A peer was given records of a thread, and may want more."""
+    def was_served(self, peer: bytes, thread: ThreadID, *, is_all: bool) -> None:
+        """A peer was given records of a thread: all that it lacked, or as many as a reply holds."""
 
     def has_changed(self, thread: ThreadID) -> None:
         """The thread has come here, or its logs or their hosts have changed."""
@@ -71,6 +71,16 @@ class _Chunk:
     log: LogInfo
     first: int
     rows: list[RecordRow]
+
+    @property
+    def last(self) -> int:
+        """The position of the last record."""
+        return self.first + len(self.rows) - 1
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing of the log follows."""
+        return self.last == self.log.counter
 
 
 class PeerService:
@@ -171,19 +181,24 @@ class PeerService:
         body = peer_codec.parse(pb.GetRecordsRequest, data).body
         thread = self._open(peer, body)
         offsets = {offset.log_id: offset for offset in peer_codec.offsets_of(body)}
-        chunks = await self._engine.read(lambda reader: list(_chunks(reader, thread, offsets)))
+
+        def find(reader: Reader) -> tuple[list[_Chunk], bool]:
+            wanted = list(_wanted(reader, thread, offsets))
+            found = list(_chunks(reader, thread, wanted))
+            return found, len(found) == len(wanted) and all(chunk.is_all for chunk in found)
+
+        chunks, is_all = await self._engine.read(find)
         reply = pb.GetRecordsReply()
         for chunk in chunks:
-            last = chunk.first + len(chunk.rows) - 1
             reply.logs.append(
                 pb.GetRecordsReply.LogEntry(
                     logID=chunk.log.id,
                     records=map(peer_codec.record_message, chunk.rows),
-                    log=peer_codec.log_message(chunk.log, chunk.rows[-1].cid, last),
+                    log=peer_codec.log_message(chunk.log, chunk.rows[-1].cid, chunk.last),
                 )
             )
         if chunks:
-            self._events.was_served(peer, thread.id)
+            self._events.was_served(peer, thread.id, is_all=is_all)
         return reply.SerializeToString()
 
     async def push_record(self, peer: bytes, data: bytes) -> bytes:
@@ -277,15 +292,18 @@ class PeerService:
         self._events.has_changed(thread)
 
 
-def _chunks(reader: Reader, thread: ThreadInfo, offsets: dict[bytes, Offset]) -> Iterator[_Chunk]:
-    """Share a reply among the logs that have news."""
-    wanted: list[tuple[LogInfo, int, int]] = []
+def _wanted(reader: Reader, thread: ThreadInfo, offsets: dict[bytes, Offset]) -> Iterator[tuple[LogInfo, int, int]]:
+    """The logs that have news, with the position of the first and how many are wanted."""
     for log in thread.logs:
         offset = offsets.get(log.id)
         first = 1 if offset is None else _first_behind(reader, thread.number, log, offset)
         limit = PULL_LIMIT if offset is None else offset.limit
         if limit and first <= log.counter:
-            wanted.append((log, first, limit))
+            yield log, first, limit
+
+
+def _chunks(reader: Reader, thread: ThreadInfo, wanted: list[tuple[LogInfo, int, int]]) -> Iterator[_Chunk]:
+    """Share a reply among the logs that have news."""
     share, left, places = CHUNK_BYTES // max(1, len(wanted)), CHUNK_BYTES, PULL_LIMIT
     for log, first, limit in wanted:
         found: list[RecordRow] = []

@@ -207,10 +207,13 @@ class Sync:
         if head.cid == record:
             self._peer(peer).known.set(thread, {log_id: head.counter})
 
-    def was_served(self, peer: bytes, thread: ThreadID) -> None:
-        """A peer was given records of a thread, and may want more."""
+    def was_served(self, peer: bytes, thread: ThreadID, *, is_all: bool) -> None:
+        """A peer was given records of a thread: all that it lacked, or as many as a reply holds.
+
+        A go-threads daemon that is shown other heads while it takes in what it was given asks for all of it again.
+        """
         self._pusher.remember(thread)
-        if (peer, thread) not in self._confirming:
+        if not is_all and (peer, thread) not in self._confirming:
             self._confirming.add((peer, thread))
             self._spawn(partial(self._confirm, self._peer(peer), thread))
 

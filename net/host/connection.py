@@ -162,7 +162,7 @@ class Connection:
         with trio.move_on_after(_NEGOTIATION_SECONDS):
             try:
                 stream = Stream(await self._muxed.open_stream())
-            except Exception as error:
+            except Exception as error:  # each muxer raises errors of its own, and trio's, and all mean the same
                 raise PeerUnreachableError("the connection to the peer has ended") from error
             await ask_for(stream, *protocols)
             return stream

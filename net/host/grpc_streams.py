@@ -186,7 +186,7 @@ class _Serving:
                 self._server.fail(called.call, StatusCode.DEADLINE_EXCEEDED, "context deadline exceeded")
             except ThreaddError as error:
                 self._server.fail(called.call, error.code, error.text)
-            except Exception:
+            except Exception:  # what a bug makes of one call, told with its trace, does not end the others
                 log.exception("a call of a peer failed: %s", called.method)
                 self._server.fail(called.call, StatusCode.INTERNAL, "internal error")
             else:

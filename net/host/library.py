@@ -247,8 +247,7 @@ class Upgrades:
             muxed = await self._upgrader.upgrade_connection(secured, remote)
         except trio.TooSlowError as error:
             raise PeerUnreachableError("the peer does not agree on a secured connection in time") from error
-        except Exception as error:
-            # Whatever a stranger sends: the library raises many things, from its own errors to those of parsers.
+        except Exception as error:  # what a stranger sends raises many things, from the library's to parsers' errors
             raise PeerUnreachableError(f"no secured connection with the peer: {error!r}") from error
         if not isinstance(muxed, Yamux | Mplex):
             raise PeerUnreachableError("no streams over the connection")
@@ -268,7 +267,7 @@ async def ask_for(stream: Stream, *protocols: str) -> None:
     """
     try:
         await MultiselectClient().select_one_of(list(map(TProtocol, protocols)), MultiselectCommunicator(stream))
-    except Exception as error:
+    except Exception as error:  # as for an upgrade: whatever the peer sends, parsers' errors among it
         raise PeerUnreachableError(f"the peer does not serve {protocols[0]}") from error
     stream.budget = None
 
@@ -290,7 +289,7 @@ async def agree_on(stream: Stream, protocols: tuple[str, ...], seconds: int) -> 
     try:
         offered = Multiselect({TProtocol(protocol): None for protocol in protocols})
         chosen, _ = await offered.negotiate(MultiselectCommunicator(stream), seconds)
-    except Exception as error:
+    except Exception as error:  # as for an upgrade: whatever the peer sends, parsers' errors among it
         raise PeerUnreachableError("the peer asks for nothing that is served") from error
     stream.budget = None
     return str(chosen)

@@ -309,6 +309,21 @@ async def test_strangers_are_not_called_back_with_the_service_key(wire):
     await until(lambda: liar.calls)
 
 
+async def test_who_was_given_all_that_he_lacks_is_left_to_take_it_in(wire):
+    one, other, thread, key = await two(wire)
+    await in_step(thread, one, other)
+    log_id = next(iter(one.heads(thread)))
+    whole, part = Liar(wire, {}), Liar(wire, {})
+    for liar, limit in ((whole, 100), (part, 1)):
+        entry = pb.GetRecordsRequest.Body.LogEntry(logID=log_id, offset=b"", limit=limit)
+        body = pb.GetRecordsRequest.Body(threadID=thread.bytes, serviceKey=key.service, logs=[entry])
+        request = pb.GetRecordsRequest(body=body).SerializeToString()
+        await wire.of(liar.id).request(one.id, [], peer_codec.SERVICE + "GetRecords", request, 1)
+    await until(lambda: part.calls)
+    await asyncio.sleep(0.3)
+    assert whole.calls == 0
+
+
 async def test_pushed_records_of_strangers(wire):
     one, other, thread, _ = await two(wire)
     await in_step(thread, one, other)
