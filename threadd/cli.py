@@ -339,10 +339,18 @@ def list_peers(repo: str | None, *, as_json: bool) -> None:
     """List the other hosts that serve threads here."""
     found = _call(repo, ListPeers(), list[PeerSummary], must_exist=True)
     rows = [
-        (peer.id, " ".join(peer.addresses), str(peer.threads), _ago(peer.contact), str(peer.failures), peer.error)
+        (
+            peer.id,
+            " ".join(peer.addresses),
+            str(peer.threads),
+            str(peer.behind),
+            _ago(peer.contact),
+            str(peer.failures),
+            peer.error,
+        )
         for peer in found
     ]
-    headings = ("PEER", "ADDRESSES", "THREADS", "LAST CONTACT", "FAILURES", "LAST ERROR")
+    headings = ("PEER", "ADDRESSES", "THREADS", "RECORDS BEHIND", "LAST CONTACT", "FAILURES", "LAST ERROR")
     _show_table(found, headings, rows, as_json=as_json)
 
 

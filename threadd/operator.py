@@ -258,12 +258,13 @@ class Operator:
 
     def list_peers(self) -> list[PeerSummary]:
         """List the hosts that serve threads here; see `ListPeers`."""
-        now = self._peering.seconds()
+        now, lags = self._peering.seconds(), self.peer_lags()
         return [
             PeerSummary(
                 multibase.encode_base58(state.peer),
                 [address.text for address in self._peering.book.addresses(state.peer)],
                 state.threads,
+                lags[multibase.encode_base58(state.peer)],
                 None if state.last_contact is None else now - state.last_contact,
                 state.failures,
                 state.last_error,

@@ -270,6 +270,7 @@ class PeerSummary(msgspec.Struct, frozen=True):
         id: The text of its peer ID.
         addresses: Where it may be, the latest first.
         threads: How many threads here it serves.
+        behind: How many records of those it is not known to have, as far as anything is known.
         contact: How many seconds ago it last answered; None for never since the start.
         failures: How many times in a row it could not be reached.
         error: What went wrong last, or nothing.
@@ -278,6 +279,7 @@ class PeerSummary(msgspec.Struct, frozen=True):
     id: str
     addresses: list[str]
     threads: int
+    behind: int
     contact: float | None
     failures: int
     error: str

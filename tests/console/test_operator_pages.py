@@ -145,6 +145,7 @@ def test_documents_are_created_changed_and_deleted(browser, db):
 def test_what_the_schema_refuses_is_said_at_its_field(browser, db, form, errors):
     status, _, text = browser.ask(f"/_/db/{db}/collection/people/edit", form)
     assert status == 400
+    assert "<h1>New document</h1>" in text
     inputs = {"name": 1, "born": 2, "alive": 3, "address": 4}
     for name, error in errors.items():
         identifier = f'id="input-{inputs[name]}-error">' if name else 'id="form-error">'

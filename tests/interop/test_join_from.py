@@ -6,6 +6,8 @@ import pytest
 from daemons import DaemonError
 from peers import Api, in_step, new_thread
 
+from net.thread_id import ThreadID
+
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -47,6 +49,10 @@ def test_every_database_comes_and_stays_in_step(ours, start_godaemon):
     assert status["id"] == peer["id"]
     assert status["contact"] is not None
     assert "RECORDS BEHIND" in ours.daemon.run("threads", "status", thread_text)
+    # The peer has them all; of the three that were written last this may not be known here yet.
+    names = [ThreadID(thread).text for thread in made]
+    behind = [json.loads(ours.daemon.run("threads", "status", name, "--json"))[0]["behind"] for name in names]
+    assert 0 <= sum(behind) <= peer["behind"] <= 3
 
 
 def test_records_that_it_no_longer_gives_to_peers_come_as_well(ours, start_godaemon):
