@@ -109,6 +109,9 @@ def _add_daemon(group: click.Group, call: _Call, repo_option: _Command, json_opt
         click.echo(f"databases {found.databases}, listeners {found.listeners}, open calls {found.open_calls}")
         click.echo(f"commits {found.commits} in {found.batches} batches, loop late by at most {found.loop_delay:.3f} s")
         click.echo("disk " + ", ".join(f"{part} {size} bytes" for part, size in found.disk.items()))
+        if found.traffic:
+            last = found.traffic[-1]
+            click.echo(f"reads {last.reads:.1f} a second, writes {last.writes:.1f} a second; --json has the last hour")
         for each in found.calls:
             click.echo(f"  {each.door} {each.method} {each.ended} well, {each.failed} failed, mean {each.mean:.4f} s")
         for line in found.log[-20:]:

@@ -289,6 +289,20 @@ class CallSummary(msgspec.Struct, frozen=True):
     longest: float
 
 
+class TrafficSummary(msgspec.Struct, frozen=True):
+    """What clients did in ten seconds.
+
+    Args:
+        time: When these ended, in seconds since 1970.
+        reads: Calls that read instances, a second.
+        writes: Calls that write them, a second.
+    """
+
+    time: float
+    reads: float
+    writes: float
+
+
 class StatusSummary(msgspec.Struct, frozen=True):
     """How a daemon is doing.
 
@@ -304,6 +318,7 @@ class StatusSummary(msgspec.Struct, frozen=True):
         loop_delay: How late the event loop was at most, in seconds.
         disk: The bytes on the disk, by the part of the repository.
         calls: What was called.
+        traffic: The last hour, the oldest first.
         log: The last lines of the log.
     """
 
@@ -318,6 +333,7 @@ class StatusSummary(msgspec.Struct, frozen=True):
     loop_delay: float
     disk: dict[str, int]
     calls: list[CallSummary]
+    traffic: list[TrafficSummary]
     log: list[str]
 
 

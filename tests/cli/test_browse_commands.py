@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 
 import pytest
 from actors import Door, Mailer
@@ -86,6 +87,13 @@ def test_only_a_daemon_that_runs_has_a_status(kept):
     status = json.loads(daemon.run("status", "--json"))
     assert status["ready"]
     assert status["databases"] == 1
+    ends = time.monotonic() + 30
+    while not status["traffic"]:
+        assert time.monotonic() < ends
+        time.sleep(0.5)
+        status = json.loads(daemon.run("status", "--json"))
+    assert status["traffic"][0]["writes"] > 0
+    assert "writes" in daemon.run("status")
     assert "/threads.pb.API/Create" in daemon.run("status")
     with pytest.raises(DaemonError, match="gateway is off"):
         daemon.run("console")

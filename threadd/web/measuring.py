@@ -13,7 +13,7 @@ from store.engine import Engine
 from store.errors import StatusCode
 from threadd import logs
 from threadd.api.observing import CallCounts, Durations
-from threadd.browsing_verbs import CallSummary, StatusSummary
+from threadd.browsing_verbs import CallSummary, StatusSummary, TrafficSummary
 from threadd.db.manager import Manager
 
 _TICK: Final = 0.1
@@ -125,6 +125,7 @@ class Measures:
             loop_delay=self.delays.longest,
             disk=self.sizes(),
             calls=sorted(self._call_summaries(), key=lambda call: -call.ended - call.failed),
+            traffic=[TrafficSummary(sample.time, sample.reads, sample.writes) for sample in self.samples],
             log=list(logs.recent.lines),
         )
 
