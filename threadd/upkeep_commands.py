@@ -1,6 +1,7 @@
 """The commands that keep a repository safe: backup, restore, verify, export, import, tokens revoke."""
 
 import asyncio
+import json
 import os
 import shutil
 import sys
@@ -151,7 +152,8 @@ def _add_databases(group: click.Group, call: _Call, repo_option: _Command, json_
     @click.argument("db")
     @click.option("--output", metavar="FILE", type=click.Path(path_type=Path), help="Where to; else standard output.")
     @repo_option
-    def export(db: str, output: Path | None, repo: str | None) -> None:
+    @json_option
+    def export(db: str, output: Path | None, repo: str | None, *, as_json: bool) -> None:
         """Write the database DB as lines of JSON: its records, its instances, its keys.
 
         Whoever has them can read and write the database. Works while a daemon runs; DB is the ID of its thread.
@@ -162,7 +164,7 @@ def _add_databases(group: click.Group, call: _Call, repo_option: _Command, json_
         """  # noqa: D301  click looks for the character
         folder = config.load({"repo": repo}, os.environ).repo
         if output is None:
-            _export(folder, db, sys.stdout.buffer)
+            _export(folder, db, sys.stdout.buffer, as_json=as_json)
             return
         try:
             descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -170,12 +172,14 @@ def _add_databases(group: click.Group, call: _Call, repo_option: _Command, json_
             raise click.ClickException(f"cannot make {output}: {error.strerror}") from error
         try:
             with os.fdopen(descriptor, "wb") as file:
-                _export(folder, db, file)
+                _export(folder, db, file, as_json=as_json)
                 file.flush()
                 os.fsync(descriptor)
         except BaseException:
             output.unlink()
             raise
+        if as_json:
+            click.echo(json.dumps({"id": db, "file": str(output), "size": output.stat().st_size}))
 
     @group.command("import")
     @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
@@ -220,7 +224,7 @@ def _add_tokens(group: click.Group, call: _Call, repo_option: _Command, json_opt
         _say(done, said, as_json=as_json)
 
 
-def _export(folder: Path, db: str, file: BinaryIO) -> None:
+def _export(folder: Path, db: str, file: BinaryIO, *, as_json: bool) -> None:
     from net.thread_id import ThreadID  # noqa: PLC0415  it takes a while to import
     from store.copies import open_to_read  # noqa: PLC0415
     from threadd.maintenance import exporting, lines  # noqa: PLC0415
@@ -228,8 +232,8 @@ def _export(folder: Path, db: str, file: BinaryIO) -> None:
     thread = ThreadID.from_text(db)
     try:
         with open_to_read(folder) as (reader, _):
-            total = exporting.count_lines(reader, thread) if progress.is_shown(as_json=False) else 0
-            found = progress.counted(exporting.export(reader, thread), "exporting", total, as_json=False)
+            total = exporting.count_lines(reader, thread) if progress.is_shown(as_json=as_json) else 0
+            found = progress.counted(exporting.export(reader, thread), "exporting", total, as_json=as_json)
             file.writelines(lines.encode(line) + b"\n" for line in found)
         file.flush()
     except OSError as error:

@@ -48,10 +48,14 @@ def test_a_bar_is_drawn_at_a_terminal(kept, tmp_path):
 
 
 def test_json_has_no_bar_in_it_even_at_a_terminal(kept, tmp_path):
-    daemon, _ = kept
+    daemon, db = kept
     command = [threadd_command(), "verify", "--json", "--repo", str(daemon.repo)]
     ran = terminal.run(command, environment() | {"TERM": "xterm"})
     assert json.loads(ran.said)["fault_count"] == 0
+    file = tmp_path / "things.jsonl"
+    command = [threadd_command(), "export", db, "--output", str(file), "--json", "--repo", str(daemon.repo)]
+    ran = terminal.run(command, environment() | {"TERM": "xterm"})
+    assert json.loads(ran.said) == {"id": db, "file": str(file), "size": file.stat().st_size}
 
 
 def test_programs_that_read_the_output_see_no_bar(kept, tmp_path):
