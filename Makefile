@@ -42,10 +42,12 @@ PROOF ?=
 container: .venv/ready
 	.venv/bin/python tests/container/prove.py $(PROOF)
 
+# WRITE=--write keeps what was measured in bench/RESULTS.md.
+WRITE ?=
 bench: .venv/ready
-	.venv/bin/python bench/run.py
-	.venv/bin/python bench/buckets.py
-	.venv/bin/python bench/doors.py
+	.venv/bin/python bench/run.py $(WRITE)
+	.venv/bin/python bench/buckets.py $(WRITE)
+	.venv/bin/python bench/doors.py $(WRITE)
 
 # The daemon is killed as often as ROUNDS says; then two of them exchange a write a second for so many MINUTES.
 ROUNDS ?= 2000

@@ -1,8 +1,9 @@
 """Measure buckets: a large file both ways, the same over the gateway, and many small files in one upload.
 
 Prints a table; exit status 1 where a target is missed: anonymous memory grows by under 100 MiB, 10,000 files of 1 kB
-take under 60 s, downloads of public files run at over 100 MiB/s. A private file is read twice: nothing of it is let out
-before all of it was checked.
+take under 60 s, downloads run at over 100 MiB/s. A private file that was not sealed since the daemon started is read
+twice, once to check it whole before anything of it is let out: that is measured after a restart, without a target.
+`--write` also writes the table to RESULTS.md.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import grpc
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+import report
 from daemons import Daemon, free_ports, prepare_threadd
 
 from net.thread_id import ThreadID
@@ -33,6 +35,7 @@ MIB = 1 << 20
 MAX_GROWTH = 100
 MAX_SECONDS = 60
 MIN_SPEED = 100
+COLUMNS = ("what", "figure", "unit", "target", "met")
 
 
 class Memory:
@@ -120,14 +123,14 @@ def fetch(url: str) -> int:
     return size
 
 
-def measure(daemon: Daemon, gateway: int, options: argparse.Namespace) -> bool:
-    """Print the figures; returns whether all targets were met."""
-    met = True
+def measure(daemon: Daemon, gateway: int, options: argparse.Namespace) -> list[tuple[str, ...]]:
+    """Print the figures; returns the rows of the table."""
+    rows: list[tuple[str, ...]] = []
 
-    def say(what: str, figure: float, unit: str, target: str, *, good: bool) -> None:
-        nonlocal met
-        met = met and good
-        print(f"{what:<44} {figure:10.1f} {unit:<6} {target:<10} {'yes' if good else 'NO'}")
+    def say(what: str, figure: float, unit: str, target: str = "", *, good: bool = True) -> None:
+        met = "" if not target else "yes" if good else "NO"
+        rows.append((what, f"{figure:.1f}", unit, target, met))
+        print(f"{what:<44} {figure:10.1f} {unit:<6} {target:<10} {met}")
 
     unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     with grpc.insecure_channel(daemon.threads_api, options=unlimited) as channel:
@@ -139,16 +142,15 @@ def measure(daemon: Daemon, gateway: int, options: argparse.Namespace) -> bool:
                 began = time.monotonic()
                 upload(channel, "PushPath", large_file(key, options.mib))
                 speed = options.mib / (time.monotonic() - began)
-            say(f"{kind}: upload of {options.mib} MiB", speed, "MiB/s", "", good=True)
+            say(f"{kind}: upload of {options.mib} MiB", speed, "MiB/s")
             say(f"{kind}: memory grows by", memory.growth, "MiB", f"< {MAX_GROWTH}", good=memory.growth < MAX_GROWTH)
             began = time.monotonic()
             speed = download(channel, key) / MIB / (time.monotonic() - began)
-            public = kind == "public"
-            target = f"> {MIN_SPEED}" if public else ""
-            say(f"{kind}: download", speed, "MiB/s", target, good=speed > MIN_SPEED or not public)
+            target = f"> {MIN_SPEED}"
+            say(f"{kind}: download", speed, "MiB/s", target, good=speed > MIN_SPEED)
             began = time.monotonic()
             speed = fetch(f"http://127.0.0.1:{gateway}/ipns/{key}/large") / MIB / (time.monotonic() - began)
-            say(f"{kind}: over the gateway", speed, "MiB/s", target, good=speed > MIN_SPEED or not public)
+            say(f"{kind}: over the gateway", speed, "MiB/s", target, good=speed > MIN_SPEED)
             with Memory(daemon.process.pid) as memory:
                 began = time.monotonic()
                 upload(channel, "PushPaths", small_files(key, options.files))
@@ -156,7 +158,12 @@ def measure(daemon: Daemon, gateway: int, options: argparse.Namespace) -> bool:
             good = seconds < MAX_SECONDS
             say(f"{kind}: {options.files:,} files of 1 kB", seconds, "s", f"< {MAX_SECONDS}", good=good)
             say(f"{kind}: memory grows by", memory.growth, "MiB", f"< {MAX_GROWTH}", good=memory.growth < MAX_GROWTH)
-    return met
+    daemon.restart()
+    with grpc.insecure_channel(daemon.threads_api, options=unlimited) as channel:
+        began = time.monotonic()
+        speed = download(channel, key) / MIB / (time.monotonic() - began)
+        say("private: download, the first after a restart", speed, "MiB/s")
+    return rows
 
 
 def main() -> int:
@@ -164,15 +171,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mib", type=int, default=1024, help="size of the large file")
     parser.add_argument("--files", type=int, default=10_000, help="how many small files")
+    parser.add_argument("--write", action="store_true", help="write the table to RESULTS.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         (gateway,) = free_ports(1)
         daemon = prepare_threadd(Path(folder), "--gateway", f"127.0.0.1:{gateway}")
         daemon.start()
         try:
-            return 0 if measure(daemon, gateway, options) else 1
+            rows = measure(daemon, gateway, options)
         finally:
             daemon.kill()
+    if options.write:
+        report.write_section("Buckets", report.table([COLUMNS, *rows]))
+    return int(any(met == "NO" for *_, met in rows))
 
 
 if __name__ == "__main__":

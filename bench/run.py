@@ -1,7 +1,6 @@
 """Measure our daemon against a real go-threads daemon, both driven by turns with one Go client.
 
-Prints a table of ratios; `--write` also writes it to RESULTS.md with a description of the machine. Exit status 1 when a
-target is missed.
+Prints a table of ratios; `--write` also writes it to RESULTS.md. Exit status 1 when a target is missed.
 """
 
 import argparse
@@ -20,10 +19,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import peers_bench
+import report
 from daemons import Daemon, GoDaemon, build_go, has_go, prepare_godaemon, prepare_threadd
 from peers_bench import JOINED_RECORDS
-
-RESULTS = Path(__file__).parent / "RESULTS.md"
 
 TARGETS = {
     "create-1": 1.5,
@@ -222,12 +220,9 @@ def machine() -> list[str]:
     ]
 
 
-def table(rows: list[Row], *, markdown: bool) -> str:
-    """The rows as text, for a terminal or for Markdown."""
+def table(rows: list[Row]) -> str:
+    """The rows as text for a terminal."""
     lines = [COLUMNS, *(row.cells() for row in rows)]
-    if markdown:
-        marked = [lines[0], tuple("---" for _ in COLUMNS), *lines[1:]]
-        return "\n".join("| " + " | ".join(cells) + " |" for cells in marked)
     widths = [max(len(cells[column]) for cells in lines) for column in range(len(COLUMNS))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip() for cells in lines
@@ -235,18 +230,14 @@ def table(rows: list[Row], *, markdown: bool) -> str:
 
 
 def write(rows: list[Row], options: argparse.Namespace) -> None:
-    """Write the results and what they were measured on."""
-    text = f"""# Measured against go-threads
-
-`make bench` starts a real go-threads daemon (v1.1.5 on Badger, dialling nobody) beside ours and drives both with one Go
-client over its own client package, by turns. Each figure is the median of {options.rounds} rounds; the ratio is ours to
+    """Write the results."""
+    text = f"""Each figure is the median of {options.rounds} rounds, ours and theirs by turns; the ratio is ours to
 theirs, its spread that of the single rounds. Calls write to disk before they answer, on both sides.
 
-{chr(10).join(machine())}
-
-{table(rows, markdown=True)}
+{report.table([COLUMNS, *(row.cells() for row in rows)])}
 """
-    RESULTS.write_text(text)
+    report.write_section("The machine", "\n".join(machine()))
+    report.write_section("Against go-threads", text)
 
 
 @contextmanager
@@ -281,7 +272,7 @@ def main() -> int:
                 rows += footprint(programs, ours, reference)
             if not options.no_peers:
                 rows += between(Path(folder) / "peers", programs)
-    print(table(rows, markdown=False))
+    print(table(rows))
     if options.write:
         write(rows, options)
     return int(any(row.met is False for row in rows))

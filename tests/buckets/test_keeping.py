@@ -287,3 +287,24 @@ def test_what_was_changed_does_not_open(plain, place, cut):
     for first in range(0, len(sealed), cut):
         checker.add(sealed[first : first + cut])
     checker.finish()
+
+
+async def test_a_private_file_is_checked_whole_once_a_start_unless_it_was_sealed_in_it(tmp_path, monkeypatch):
+    checked = []
+
+    class Noticed(Checker):
+        def finish(self):
+            super().finish()
+            checked.append(self)
+
+    monkeypatch.setattr("threadd.buckets.files.Checker", Noticed)
+    data = os.urandom(600_000)
+    for expected in (0, 1):
+        async with open_rooms(tmp_path / "repo") as rooms:
+            if not expected:
+                await rooms.databases.new_db(THREAD, identity=ALICE.identity)
+                key = (await rooms.buckets.create(THREAD, ALICE, private=True)).bucket.id
+                await push(rooms, key, {"file": data})
+            for _ in range(2):
+                assert await pulled(rooms, key, "file") == data
+            assert len(checked) == expected

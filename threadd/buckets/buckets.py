@@ -245,7 +245,8 @@ class Buckets:
             if root and root != bucket.path:
                 raise NonFastForwardError
             room = self._room(bucket.owner)
-            push = Push(thread, actor, bucket, self._instances, upload, room, self._randomness, self._clock)
+            randomness, clock = self._randomness, self._clock
+            push = Push(thread, actor, bucket, self._instances, upload, room, randomness, self._checked, clock)
             try:
                 yield push
             finally:

@@ -18,7 +18,7 @@ _KNOWN: Final = 1024
 
 @dataclass(slots=True)
 class Checked:
-    """Remembers which sealed files were found whole, so that each range of one need not read all of it."""
+    """Remembers which sealed files were found whole, or were sealed here, so that not each range reads all of one."""
 
     _known: dict[tuple[bytes, bytes], None] = field(default_factory=dict)
 
@@ -41,6 +41,15 @@ class Checked:
         async for piece in _with_turns(unixfs.read_file(get, cid)):
             checker.add(piece)
         checker.finish()
+        self.is_whole(cid, key)
+
+    def is_whole(self, cid: bytes, key: bytes) -> None:
+        """Take notice of a file whose MAC is known to be good.
+
+        Args:
+            cid: The root of the sealed file.
+            key: Its key.
+        """
         if len(self._known) >= _KNOWN:
             self._known.pop(next(iter(self._known)))
         self._known[cid, key] = None
@@ -117,10 +126,13 @@ class Writer:
         upload: Where its blocks go.
         key: Its key; None where it is not encrypted.
         randomness: Gives the IV.
+        checked: Remembers which files are whole.
     """
 
-    def __init__(self, upload: Upload, key: bytes | None, randomness: Randomness) -> None:
+    def __init__(self, upload: Upload, key: bytes | None, randomness: Randomness, checked: Checked) -> None:
         self._upload = upload
+        self._key = key
+        self._checked = checked
         self._sealer = None if key is None else Sealer(key, randomness)
         self._builder = FileBuilder()
         self._begun = False
@@ -155,7 +167,10 @@ class Writer:
             await self._put(self._builder.add(end))
         blocks = self._builder.finish()
         await self._put(blocks)
-        return blocks[-1].link()
+        link = blocks[-1].link()
+        if self._key is not None:
+            self._checked.is_whole(link.cid, self._key)
+        return link
 
     async def _put(self, blocks: list[Block]) -> None:
         for block in blocks:

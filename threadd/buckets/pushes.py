@@ -9,7 +9,7 @@ from store.file_blocks import Upload
 from threadd.buckets import access, trees
 from threadd.buckets.dag import Link
 from threadd.buckets.errors import InvalidPathError, NotDirectoryError, StorageQuotaError, VerificationError
-from threadd.buckets.files import Writer
+from threadd.buckets.files import Checked, Writer
 from threadd.buckets.instances import Actor, Instances
 from threadd.buckets.model import Bucket, Paths, encoded, split
 from threadd.buckets.trees import Tree
@@ -53,6 +53,7 @@ class Push:
         upload: Where blocks go.
         room: How many bytes it may grow by; None for any number.
         randomness: Gives IVs.
+        checked: Remembers which files are whole.
         clock: Nanoseconds since 1970.
     """
 
@@ -63,6 +64,7 @@ class Push:
     upload: Upload
     room: int | None
     randomness: Randomness
+    checked: Checked
     clock: Callable[[], int]
     paths: Paths = field(init=False)
     updated_at: int = 0
@@ -143,7 +145,8 @@ class Push:
             raise InvalidPathError("a file cannot take the place of the root of a bucket: name a path")
         if path not in self._verified:
             await self.verify([path])
-        made = PushedFile(path, Writer(self.upload, self.paths.file_key(path), self.randomness), self._check_room)
+        writer = Writer(self.upload, self.paths.file_key(path), self.randomness, self.checked)
+        made = PushedFile(path, writer, self._check_room)
         self._open[path] = made
         return made
 

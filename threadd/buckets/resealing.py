@@ -64,7 +64,7 @@ class Resealer:
         new_key = new[1](new[0])
         if old_key == new_key:
             return link
-        writer = Writer(self.upload, new_key, self.randomness)
+        writer = Writer(self.upload, new_key, self.randomness, self.checked)
         async for piece in File.open(self.upload.get, link.cid, old_key, self.checked).read():
             await writer.add(piece)
         return await writer.finish()
