@@ -1,6 +1,8 @@
 """Carries out what an operator asks about buckets; see `threadd.operator`."""
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -136,20 +138,36 @@ class BucketFiles:
             InvalidPathError: The path cannot be one.
             ThreaddError: As `Push.save`.
         """
+        try:
+            with await asyncio.to_thread(file.open, "rb") as source:
+                async with aclosing(_pieces(source)) as pieces:
+                    return await self.take(key, path, pieces)
+        except OSError as error:
+            raise BucketFileError(f"cannot read {file}: {error.strerror}") from error
+
+    async def take(self, key: str, path: str, pieces: AsyncIterator[bytes]) -> MovedFile:
+        """Put what comes in pieces into a bucket, as a file.
+
+        Args:
+            key: The bucket.
+            path: Where in it.
+            pieces: The bytes of the file.
+
+        Raises:
+            BucketFileError: There is no such bucket.
+            InvalidPathError: The path cannot be one.
+            ThreaddError: As `Push.save`.
+        """
         thread, _ = self._find(key)
         target = paths.clean_writable(path)
         size = 0
-        try:
-            with await asyncio.to_thread(file.open, "rb") as source:
-                async with self._buckets.pushing(thread, self._actor(), key) as push:
-                    pushed = await push.begin(target)
-                    while piece := await asyncio.to_thread(source.read, _PIECE_BYTES):
-                        size += len(piece)
-                        await pushed.add(piece)
-                    await push.finish(pushed)
-                    bucket = await push.save()
-        except OSError as error:
-            raise BucketFileError(f"cannot read {file}: {error.strerror}") from error
+        async with self._buckets.pushing(thread, self._actor(), key) as push:
+            pushed = await push.begin(target)
+            async for piece in pieces:
+                size += len(piece)
+                await pushed.add(piece)
+            await push.finish(pushed)
+            bucket = await push.save()
         return MovedFile(key, target, size, bucket.path)
 
     async def pull(self, key: str, path: str, file: Path) -> MovedFile:
@@ -204,6 +222,11 @@ def _write(get: BlockSource, root: bytes, target: BinaryIO) -> int:
         target.write(car.part(cid, block))
         count += 1
     return count
+
+
+async def _pieces(source: BinaryIO) -> AsyncGenerator[bytes, None]:
+    while piece := await asyncio.to_thread(source.read, _PIECE_BYTES):
+        yield piece
 
 
 async def _take(source: BinaryIO, upload: Upload) -> int:

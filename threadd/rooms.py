@@ -47,6 +47,7 @@ class Rooms:
         peering: What goes on with them.
         databases: All databases.
         buckets: All buckets.
+        bucket_files: What the operator does with them.
         hub: Accounts and what belongs to them; the next three are parts of it.
         accounts: All accounts.
         api_keys: All API keys.
@@ -62,6 +63,7 @@ class Rooms:
     peering: Peering
     databases: Manager
     buckets: Buckets
+    bucket_files: BucketFiles
     hub: Hub
     accounts: Accounts
     api_keys: ApiKeys
@@ -136,6 +138,7 @@ async def open_rooms(
         await hub.ownership.sweep(lambda thread: thread_rows.get_thread(engine, thread.bytes) is not None)
 
         browser = Browser(engine, threads, databases, hub.ownership)
+        bucket_files = BucketFiles(engine, blocks, instances, buckets, hub.accounts)
         yield Rooms(
             engine=engine,
             host_key=host_key,
@@ -144,6 +147,7 @@ async def open_rooms(
             peering=peering,
             databases=databases,
             buckets=buckets,
+            bucket_files=bucket_files,
             hub=hub,
             accounts=hub.accounts,
             api_keys=hub.api_keys,
@@ -156,6 +160,6 @@ async def open_rooms(
                 peering,
                 Upkeep(opened, threads, databases.sweeper, hub.revocations),
                 browser,
-                BucketFiles(engine, blocks, instances, buckets, hub.accounts),
+                bucket_files,
             ),
         )

@@ -168,7 +168,7 @@ def test_keys_are_made_and_invalidated(browser):
     assert "invalid" in browser.ask("/_/keys")[2]
 
 
-async def test_a_file_is_uploaded_to_a_bucket_and_seen_at_the_gateway(furnished, browser, stranger, db):
+async def test_a_file_is_uploaded_to_a_bucket_and_seen_at_the_gateway(furnished, browser, stranger, db, tmp_path):
     async with grpc.aio.insecure_channel(furnished.threads_api) as channel:
         create = channel.unary_unary(
             "/api.bucketsd.pb.APIService/Create",
@@ -180,12 +180,17 @@ async def test_a_file_is_uploaded_to_a_bucket_and_seen_at_the_gateway(furnished,
     status, _, text = browser.ask("/_/buckets")
     assert status == 200
     assert "site" in text
-    place = f"/_/db/{db}/bucket/{key}?path=hello.txt"
+    place = f"/_/buckets/{key}?path=hello.txt"
     assert stranger.ask(place, {"hello": "there"})[0] == 401
     status, _, text = browser.ask(place, {"hello": "there"})
     assert (status, json.loads(text)) == (200, {"size": 11})
-    assert browser.ask(f"/_/db/{db}/bucket/{key}?path=", {"a": "b"})[0] == 400
+    assert browser.ask(f"/_/buckets/{key}?path=", {"a": "b"})[0] == 400
     assert stranger.ask(f"/thread/{db}/buckets/{key}/hello.txt")[2] == "hello=there"
+    # One that belongs to the account of the operator's keys, not to nobody.
+    furnished.run("buckets", "export", key, str(tmp_path / "site.car"))
+    moved = json.loads(furnished.run("buckets", "import", str(tmp_path / "site.car"), "--thread", db, "--json"))
+    assert browser.ask(f"/_/buckets/{moved['key']}?path=hello.txt", {"good": "bye"})[0] == 200
+    assert stranger.ask(f"/thread/{db}/buckets/{moved['key']}/hello.txt")[2] == "good=bye"
 
 
 @pytest.mark.parametrize(

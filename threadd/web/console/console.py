@@ -24,7 +24,7 @@ from threadd.db.documents import ID_FIELD, MODIFIED_FIELD
 from threadd.operator import RequestError
 from threadd.rooms import Rooms
 from threadd.verbs import CreateKey
-from threadd.web.console import buckets, charts, events, forms
+from threadd.web.console import charts, events, forms
 from threadd.web.console.snippets import snippet
 from threadd.web.measuring import Measures
 from threadd.web.operator_access import COOKIE, SESSION_SECONDS, Access, is_own_page
@@ -96,7 +96,7 @@ class Console:
             (f"{BASE}/keys", self._keys, ["GET"]),
             (f"{BASE}/keys", self._change_keys, ["POST"]),
             (f"{BASE}/buckets", self._buckets, ["GET"]),
-            (f"{db}/bucket/{{key}}", self._upload, ["POST"]),
+            (f"{BASE}/buckets/{{key}}", self._upload, ["POST"]),
             (f"{BASE}/peers", self._peers, ["GET"]),
             (f"{BASE}/status", self._status, ["GET"]),
             (f"{BASE}/leave", self._leave, ["POST"]),
@@ -321,14 +321,14 @@ class Console:
         return await self._keys(request, made)
 
     async def _buckets(self, request: Request) -> Response:
-        return self._render(request, "buckets.html", buckets=await buckets.list_all(self._rooms))
+        return self._render(request, "buckets.html", buckets=self._rooms.bucket_files.list_buckets())
 
     async def _upload(self, request: Request) -> Response:
-        db, key = request.path_params["db"], request.path_params["key"]
+        key = request.path_params["key"]
         path = request.query_params.get("path", "")
-        size = await buckets.upload(self._rooms, db, key, path, request.stream())
-        _log.info("a file was uploaded in the console", db=db, bucket=key, path=path, size=size)
-        return JSONResponse({"size": size}, headers=_HEADERS)
+        taken = await self._rooms.bucket_files.take(key, path, request.stream())
+        _log.info("a file was uploaded in the console", bucket=key, path=taken.path, size=taken.size)
+        return JSONResponse({"size": taken.size}, headers=_HEADERS)
 
     async def _peers(self, request: Request) -> Response:
         return self._render(request, "peers.html", peers=self._rooms.operator.list_peers())
