@@ -26,6 +26,44 @@ _MAX_LENGTH_BYTES = 5
 log = logging.getLogger(__name__)
 
 
+class _Line:
+    """One stream to a peer that messages go out on, opened when there is one and again where the peer has ended it.
+
+    To open a stream takes longer than to send a message, and older records are asked for one after the other.
+
+    Args:
+        open_stream: Opens it.
+    """
+
+    def __init__(self, open_stream: Open) -> None:
+        self._open = open_stream
+        self._stream: Stream | None = None
+        self._turn = trio.Lock()
+
+    async def say(self, message: bytes) -> None:
+        """Send a message.
+
+        Raises:
+            PeerUnreachableError: The connection has ended.
+        """
+        async with self._turn:
+            # A stream on which a message was cut off by a cancellation is not used again.
+            stream, self._stream = self._stream, None
+            if stream is None or not await self._written(stream, message):
+                stream = await self._open()
+                if not await self._written(stream, message):
+                    raise PeerUnreachableError("the connection to the peer has ended")
+            self._stream = stream
+
+    @staticmethod
+    async def _written(stream: Stream, message: bytes) -> bool:
+        try:
+            await stream.write(message)
+        except IOException:
+            return False
+        return True
+
+
 class Bitswap:
     """Blocks to and from one peer.
 
@@ -35,7 +73,8 @@ class Bitswap:
     """
 
     def __init__(self, open_stream: Open, blocks: Blocks) -> None:
-        self._open = open_stream
+        self._asks = _Line(open_stream)
+        self._answers = _Line(open_stream)
         self._blocks = blocks
         self._missing: set[bytes] = set()
         self._found: dict[bytes, bytes] = {}
@@ -79,12 +118,7 @@ class Bitswap:
 
     async def _fetch(self, cids: Sequence[bytes]) -> dict[bytes, bytes]:
         self._missing, self._found = set(cids), {}
-        stream = await self._open()
-        try:
-            await stream.write(bitswap.ask(cids))
-        except IOException as error:
-            raise PeerUnreachableError("the connection to the peer has ended") from error
-        await stream.close()
+        await self._asks.say(bitswap.ask(cids))
         async with self._news:
             while self._missing:
                 await self._news.wait()
@@ -99,12 +133,8 @@ class Bitswap:
 
     async def _answer(self, wants: Sequence[Want]) -> None:
         found = await self._blocks([want.cid for want in wants])
-        stream: Stream | None = None
         for message in bitswap.answer(wants, found):
-            stream = stream or await self._open()
-            await stream.write(message)
-        if stream is not None:
-            await stream.close()
+            await self._answers.say(message)
 
 
 async def _messages(stream: Stream) -> AsyncGenerator[bytes, None]:

@@ -1,13 +1,17 @@
-"""Messages of bitswap: what is asked and given, and bytes that are none."""
+"""Messages of bitswap: what is asked and given, bytes that are none, and the stream that they go out on."""
 
 import os
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from net import bitswap, cid, varints
 from net.bitswap import MAX_MESSAGE_BYTES, MAX_WANTED, InvalidMessageError, Want
+from net.host.bitswap_streams import _Line
+from net.host.library import IOException
+from net.peer_errors import PeerUnreachableError
 from proto import bitswap_pb2 as pb
 
 
@@ -75,3 +79,49 @@ def test_any_bytes(data):
 def test_no_message():
     with pytest.raises(InvalidMessageError):
         bitswap.read(b"\xff")
+
+
+class Stream:
+    """Takes messages until it is ended by the peer, or for good while it is held up."""
+
+    def __init__(self):
+        self.taken, self.ended, self.held_up = [], False, False
+
+    async def write(self, data):
+        if self.ended:
+            raise IOException("the peer has ended it")
+        if self.held_up:
+            await trio.sleep_forever()
+        self.taken.append(data)
+
+
+def test_messages_share_a_stream_until_the_peer_ends_it_or_one_was_cut_off():
+    opened = []
+
+    async def open_stream():
+        opened.append(Stream())
+        return opened[-1]
+
+    async def talk():
+        line = _Line(open_stream)
+        await line.say(b"1")
+        await line.say(b"2")
+        opened[-1].ended = True
+        await line.say(b"3")
+        opened[-1].held_up = True
+        with trio.move_on_after(0.01):
+            await line.say(b"cut off")
+        await line.say(b"4")
+        assert [stream.taken for stream in opened] == [[b"1", b"2"], [b"3"], [b"4"]]
+
+    trio.run(talk)
+
+
+def test_a_connection_that_has_ended_takes_no_message():
+    async def open_stream():
+        stream = Stream()
+        stream.ended = True
+        return stream
+
+    with pytest.raises(PeerUnreachableError):
+        trio.run(_Line(open_stream).say, b"1")
