@@ -84,7 +84,8 @@ class Manager:
     ) -> Database:
         """Make a thread and a database on it, with its first collections; all of it or nothing.
 
-        The records of a thread that is here already fill the collections.
+        The records of a thread that is here already fill the collections, one after the other: each is there whole or
+        not at all, and what ends the call in between leaves the database with those before.
 
         Args:
             thread_id: The ID of the thread.
