@@ -20,13 +20,14 @@ from threadd.api.doors import Services, hub_dispatcher, threads_dispatcher
 from threadd.api.health_service import Health
 from threadd.api.limits import Limits
 from threadd.buckets.buckets import Options
-from threadd.config import Endpoint, Settings
+from threadd.config import Settings
 from threadd.control import ControlServer
 from threadd.hub.api_keys import KeyKind
 from threadd.hub.confirmations import ConfirmationOptions
 from threadd.hub.smtp import SmtpMailer
 from threadd.peers import open_host
 from threadd.rooms import Rooms, open_rooms
+from threadd.setting_texts import Endpoint
 from threadd.tls import Tls
 from threadd.web.door import WebDoor
 from threadd.web.gateway import Gateway, GatewayOptions

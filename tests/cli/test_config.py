@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from threadd import config
-from threadd.config import Endpoint, SettingError
+from threadd import config, setting_texts
+from threadd.config import SettingError
+from threadd.setting_texts import Endpoint
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +77,7 @@ def test_the_file_in_the_users_folder_is_read_if_it_is_there() -> None:
     ],
 )
 def test_endpoints(text: str, endpoint: Endpoint | None) -> None:
-    assert config.parse_endpoint(text) == endpoint
+    assert setting_texts.parse_endpoint(text) == endpoint
     if endpoint:
         assert str(endpoint) == text
 
@@ -162,7 +163,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_a_door_without_keys_stays_at_home_unless_asked(door: str, address: str) -> None:
     with pytest.raises(SettingError, match=r"asks for no key.*--threads-open"):
         load(flags={door: address})
-    assert getattr(load(flags={door: address, "threads_open": "true"}), door) == config.parse_endpoint(address)
+    assert getattr(load(flags={door: address, "threads_open": "true"}), door) == setting_texts.parse_endpoint(address)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "localhost:1", "off"])
@@ -214,12 +215,12 @@ def test_where_links_begin(flags: dict[str, str], url: str) -> None:
 def test_a_server_of_email() -> None:
     assert load().smtp is None
     server = load(flags={"smtp": "smtp://us%40er:pass%2Fword@mail.example.org?from=hub@example.org"}).smtp
-    assert server == config.SmtpServer(
+    assert server == setting_texts.SmtpServer(
         "mail.example.org", 587, "hub@example.org", encrypted=False, username="us@er", password="pass/word"
     )
     assert "pass/word" not in repr(server)
     server = load(environment={"THREADD_SMTP": "smtps://mail.example.org:1465?from=a@b"}).smtp
-    assert server == config.SmtpServer("mail.example.org", 1465, "a@b", encrypted=True)
+    assert server == setting_texts.SmtpServer("mail.example.org", 1465, "a@b", encrypted=True)
 
 
 @pytest.mark.parametrize(

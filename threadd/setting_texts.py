@@ -1,0 +1,228 @@
+"""What the text of a setting may be, and what it stands for.
+
+Each ``parse_...`` takes the text as somebody wrote it and raises `ValueError` where it cannot be one; the error says
+what is wrong, to be read after the name of the setting.
+"""
+
+import dataclasses
+import ipaddress
+import re
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+
+from net.errors import InvalidAddressError
+from net.multiaddr import Multiaddr
+from threadd.db.queries import MAX_QUERY_DEPTH
+
+_HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
+_MAX_PORT = 65_535
+_OFF = "off"
+_SECRET = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a door listens.
+
+    Args:
+        host: An IP address or a host name, an IPv6 address without brackets.
+        port: 0 to 65,535; 0 lets the system choose.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def parse_endpoint(text: str) -> Endpoint | None:
+    """Read ``HOST:PORT`` or ``off``.
+
+    Args:
+        text: Such as ``127.0.0.1:3006``, ``[::1]:3006``, ``localhost:0`` or ``off``.
+
+    Returns:
+        The endpoint, or None for ``off``.
+
+    Raises:
+        ValueError: The text is neither; it says what is wrong.
+    """
+    if text.lower() == _OFF:
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or "/" in text or not (port.isascii() and port.isdigit()) or int(port) > _MAX_PORT:
+        raise ValueError("is not HOST:PORT or off; write for example 127.0.0.1:3006")
+    if not host:
+        raise ValueError(f"names no host; write 0.0.0.0:{port} to listen on every interface")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError:
+            raise ValueError("has no IPv6 address between its brackets; write for example [::1]:3006") from None
+    elif ":" in host:
+        raise ValueError("has an IPv6 address without brackets; write for example [::1]:3006")
+    elif not _HOSTNAME.fullmatch(host):
+        raise ValueError("has a host that is neither an IP address nor a host name")
+    return Endpoint(host, int(port))
+
+
+def parse_host_addr(text: str) -> Multiaddr | None:
+    """Read a multiaddr to listen on, or ``off``."""
+    return None if text.lower() == _OFF else parse_listen(text)
+
+
+def parse_announce(text: str) -> tuple[Multiaddr, ...]:
+    """Read multiaddrs joined by commas, or ``off``."""
+    if text.lower() == _OFF:
+        return ()
+    return tuple(parse_listen(part.strip()) for part in text.split(",") if part.strip())
+
+
+def parse_listen(text: str) -> Multiaddr:
+    """Read a multiaddr of an IP address and a TCP port."""
+    try:
+        address = Multiaddr.from_text(text)
+    except InvalidAddressError as error:
+        raise ValueError(
+            f"is no address to listen on ({error.text}); write for example /ip4/0.0.0.0/tcp/4006"
+        ) from None
+    match address.parts:
+        case (("ip4" | "ip6" | "dns4" | "dns6" | "dns", _), ("tcp", _)):
+            return address
+        case _:
+            raise ValueError("is not an IP address and a TCP port; write for example /ip4/0.0.0.0/tcp/4006")
+
+
+def parse_folder(text: str) -> Path:
+    """Read the path of a folder."""
+    return Path(text).expanduser().absolute()
+
+
+def parse_file(text: str) -> Path | None:
+    """Read the path of a file, or ``off``."""
+    return None if text.lower() == _OFF else parse_folder(text)
+
+
+def parse_bool(text: str) -> bool:
+    """Read true or false, in any of their words."""
+    word = text.lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError("is neither true nor false")
+    return word in _TRUE
+
+
+def parse_domain(text: str) -> str:
+    """Read a domain, or ``off``."""
+    if text.lower() == _OFF:
+        return ""
+    if not _HOSTNAME.fullmatch(text):
+        raise ValueError("is no domain; write for example buckets.localhost")
+    return text.lower()
+
+
+def parse_count(text: str) -> int:
+    """Read a whole number of zero or more."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("is not a whole number of zero or more")
+    return int(text)
+
+
+def parse_positive(text: str) -> int:
+    """Read a whole number of one or more."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise ValueError("is not a whole number of one or more")
+    return int(text)
+
+
+def parse_depth(text: str) -> int:
+    """Read how deep queries may nest."""
+    depth = parse_positive(text)
+    if depth > MAX_QUERY_DEPTH:
+        raise ValueError(f"is more than {MAX_QUERY_DEPTH}, which is as deep as JSON can nest them")
+    return depth
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SmtpServer:
+    """A server that takes e-mail.
+
+    Args:
+        host: Its name or address.
+        port: Its port.
+        sender: The address that mail comes from.
+        encrypted: Whether to speak TLS from the first byte; otherwise it is begun where the server offers it.
+        username: Empty for none.
+        password: Empty for none.
+    """
+
+    host: str
+    port: int
+    sender: str
+    encrypted: bool
+    username: str = ""
+    password: str = dataclasses.field(default="", repr=False)
+
+
+_SMTP_PORTS = {"smtp": 587, "smtps": 465}
+
+
+def parse_smtp(text: str) -> SmtpServer | None:
+    """Read the URL of a server of e-mail, or ``off``."""
+    if text.lower() == _OFF:
+        return None
+    try:
+        url = urllib.parse.urlsplit(text)
+        port = url.port or _SMTP_PORTS.get(url.scheme, 0)
+    except ValueError:
+        port = 0
+    if not port or not url.hostname:
+        raise _BadSmtpError
+    sender = urllib.parse.parse_qs(url.query).get("from", [""])[0]
+    if not sender:
+        raise _BadSmtpError
+    return SmtpServer(
+        host=url.hostname,
+        port=port,
+        sender=sender,
+        encrypted=url.scheme == "smtps",
+        username=urllib.parse.unquote(url.username or ""),
+        password=urllib.parse.unquote(url.password or ""),
+    )
+
+
+class _BadSmtpError(ValueError):
+    def __init__(self) -> None:
+        super().__init__("is no server of e-mail; write for example smtp://user:password@host:587?from=hub@example.org")
+
+
+def parse_secret(text: str) -> str:
+    """Read a secret, or ``off``."""
+    if not _SECRET.fullmatch(text):
+        raise ValueError("is not 1 to 128 letters, digits, hyphens or underscores")
+    return "" if text.lower() == _OFF else text
+
+
+def parse_word(words: tuple[str, ...]) -> Callable[[str], str]:
+    """Make what reads one of some words, in either case."""
+
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"is none of {', '.join(words)}")
+        return text.lower()
+
+    return parse
