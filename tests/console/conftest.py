@@ -53,6 +53,15 @@ async def db(furnished):
         await made.delete()
 
 
+@pytest.fixture
+async def bucket(furnished, db):
+    """The key of a bucket in that database."""
+    async with Client(furnished.threads_api) as client:
+        made = await client.db(db).buckets.create("site")
+        yield made.key
+        await made.delete()
+
+
 class Browser:
     """Keeps a cookie, as a browser does."""
 

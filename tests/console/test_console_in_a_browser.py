@@ -15,6 +15,7 @@ SCREENSHOTS = Path(__file__).parents[2] / "artefacts" / "console"
 """Where CI finds them."""
 
 
+@pytest.mark.usefixtures("bucket")
 def test_the_whole_console(furnished, db, walk_program, chromium, subtests):
     link = json.loads(furnished.run("console", "--json"))["url"]
     # They stay, for whoever wants to see the pages; those of an earlier run do not.
@@ -28,5 +29,5 @@ def test_the_whole_console(furnished, db, walk_program, chromium, subtests):
         with subtests.test(found["name"]):
             assert found["ok"], found["detail"]
     assert done.returncode == 0, done.stderr[-2000:]
-    assert len(checks) >= 50
-    assert len(list(screenshots.glob("*.png"))) >= 27
+    assert len(checks) >= 56
+    assert len(list(screenshots.glob("*.png"))) >= 29

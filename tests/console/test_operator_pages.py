@@ -82,7 +82,7 @@ def test_pages_show_what_is_kept(browser, db):
     assert "local" in browser.ask("/_/accounts")[2]
     status = browser.ask("/_/status")[2]
     assert "/threads.pb.API/Create" in status
-    assert "a file was" not in status
+    assert "peer_id=" in status  # The line that tells that it is ready.
 
 
 def test_a_query_is_answered_and_explained(browser, db):

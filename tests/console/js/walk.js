@@ -83,6 +83,18 @@ async function main([executablePath, screenshots, link, db]) {
     await look(tail, 'light-live-with-changes', screenshots)
     await tail.close()
 
+    // A file goes into a bucket, and is seen there.
+    await page.goto(`${origin}/_/buckets`)
+    await page.setInputFiles('form[data-upload] input', { name: 'hello.txt', mimeType: 'text/plain', buffer: Buffer.from('Hello there') })
+    await page.click('form[data-upload] button')
+    await page.waitForFunction(() => document.querySelector('form[data-upload] output').textContent !== '')
+    check('a-file-is-uploaded', (await page.textContent('form[data-upload] output')) === 'hello.txt is there now.')
+    await look(page, 'light-buckets-with-a-file', screenshots)
+    await page.click('ul.documents a')
+    const preview = await page.textContent('body')
+    check('a-bucket-shows-its-files', preview.includes('hello.txt'), preview)
+    await look(page, 'light-bucket', screenshots)
+
     page.on('dialog', (dialog) => dialog.accept())
     await page.goto(`${origin}/_/db/${db}/collection/people/edit?id=typed`)
     await page.click('button.danger')

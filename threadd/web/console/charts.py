@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 _WIDTH: Final = 600
 _HEIGHT: Final = 120
+_LEGEND: Final = 18
 _ROW: Final = 26
 
 
@@ -21,6 +22,7 @@ def lines(title: str, series: Sequence[tuple[str, Sequence[float]]], unit: str) 
     """
     top = max((value for _, values in series for value in values), default=0.0) or 1.0
     shapes = []
+    legend = []
     for number, (name, values) in enumerate(series):
         if len(values) > 1:
             step = _WIDTH / (len(values) - 1)
@@ -29,12 +31,16 @@ def lines(title: str, series: Sequence[tuple[str, Sequence[float]]], unit: str) 
                 for position, value in enumerate(values)
             )
             shapes.append(f'<polyline class="series series-{number}" points="{points}"/>')
-        now = values[-1] if values else 0.0
-        shapes.append(
-            f'<text class="legend series-{number}" x="4" y="{14 + 16 * number}">{escape(name)}: {now:.3g} {unit}</text>'
-        )
+        text = f"{escape(name)}: {values[-1] if values else 0.0:.3g} {escape(unit)}"
+        legend.append(f'<text class="legend series-{number}" x="4" y="{14 + _LEGEND * number}">{text}</text>')
     summary = escape(f"{title}; at most {top:.3g} {unit}")
-    return _figure(summary, _HEIGHT, "".join(shapes))
+    above = _LEGEND * len(series)
+    # The lines take the width there is; the words keep their size.
+    drawn = (
+        f'<svg y="{above}" width="100%" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
+        f'preserveAspectRatio="none">{"".join(shapes)}</svg>'
+    )
+    return _figure(summary, above + _HEIGHT, "".join(legend) + drawn)
 
 
 def bars(title: str, values: Sequence[tuple[str, float, str]]) -> Markup:
@@ -48,8 +54,8 @@ def bars(title: str, values: Sequence[tuple[str, float, str]]) -> Markup:
     shapes = []
     for number, (name, value, text) in enumerate(values):
         y = number * _ROW
-        width = max(1.0, value / top * _WIDTH)
-        shapes.append(f'<rect class="bar" x="0" y="{y + 2}" width="{width:.1f}" height="{_ROW - 6}"/>')
+        width = max(0.2, value / top * 100)
+        shapes.append(f'<rect class="bar" x="0" y="{y + 2}" width="{width:.1f}%" height="{_ROW - 6}"/>')
         shapes.append(f'<text class="legend" x="6" y="{y + 17}">{escape(name)}: {escape(text)}</text>')
     return _figure(escape(title), max(1, len(values)) * _ROW, "".join(shapes))
 
@@ -57,6 +63,6 @@ def bars(title: str, values: Sequence[tuple[str, float, str]]) -> Markup:
 def _figure(summary: str, height: int, shapes: str) -> Markup:
     # What goes in is numbers, and names that were escaped.
     return Markup(  # noqa: S704
-        f'<svg class="chart" role="img" aria-label="{summary}" viewBox="0 0 {_WIDTH} {height}">'
+        f'<svg class="chart" role="img" aria-label="{summary}" width="100%" height="{height}">'
         f"<title>{summary}</title>{shapes}</svg>"
     )
