@@ -176,7 +176,7 @@ class Console:
     async def _database(self, request: Request) -> Response:
         db = request.path_params["db"]
         collections = await self._browser.collections(db)
-        rows = [(found.name, float(found.documents), f"{found.documents:,} documents") for found in collections]
+        rows = [(found.name, float(found.documents), f"{found.documents:,}") for found in collections]
         database = self._browser.database(db)
         thread = self._rooms.network.get_thread(database.thread_id)
         return self._render(
