@@ -46,6 +46,7 @@ container: .venv/ready
 WRITE ?=
 bench: .venv/ready
 	.venv/bin/python bench/run.py $(WRITE)
+	.venv/bin/python bench/between.py $(WRITE)
 	.venv/bin/python bench/buckets.py $(WRITE)
 	.venv/bin/python bench/doors.py $(WRITE)
 

@@ -18,10 +18,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-import peers_bench
 import report
 from daemons import Daemon, GoDaemon, build_go, has_go, prepare_godaemon, prepare_threadd
-from peers_bench import JOINED_RECORDS
 
 TARGETS = {
     "create-1": 1.5,
@@ -42,11 +40,6 @@ TARGETS = {
     "read-under-scans-of-100000": 1.0,
     "memory": 0.5,
     "disk": 0.5,
-    "join-from-go": 0.25,
-    "join-from-ours": 0.25,
-    "go-joins-from-ours": 1.1,
-    "seen-by-ours": 1.0,
-    "first-seen-by-ours": 1.0,
 }
 """The ratio, ours to the reference's, that a case has to reach: the least, or the most where lower is better."""
 
@@ -64,13 +57,6 @@ MEANINGS = {
     "listen-1": "from a create to its event at one listener",
     "listen-100": "from a create to its event at 100 listeners",
     "new-db": "NewDB",
-    "join-from-go": f"ours joins {JOINED_RECORDS:,} records from go-threads",
-    "join-from-ours": f"ours joins {JOINED_RECORDS:,} records from ours",
-    "go-joins-from-ours": f"go-threads joins {JOINED_RECORDS:,} records from ours",
-    "seen-by-ours": "from a write of ours to a listener of ours elsewhere",
-    "first-seen-by-ours": "the same, the first write of a log",
-    "seen-by-go": "from a write of ours to a listener of go-threads",
-    "first-seen-by-go": "the same, the first write of a log",
     "memory": f"resident memory after {FOOTPRINT_DOCS:,} documents",
     "disk": f"on disk after {FOOTPRINT_DOCS:,} documents",
 }
@@ -134,7 +120,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each case")
     parser.add_argument("--cases", default="", help="names of cases, joined by commas (default: all)")
     parser.add_argument("--docs", default="10000,100000", help="sizes of the collections that queries are asked of")
-    parser.add_argument("--no-peers", action="store_true", help="leave out what goes on between two daemons")
     parser.add_argument("--scale", type=float, default=1.0, help="factor for the number of calls in a round")
     return parser.parse_args()
 
@@ -175,17 +160,6 @@ def single(name: str, unit: str, figures: list[float]) -> Row:
             "ratio": ours / reference,
         }
     )
-
-
-def between(folder: Path, programs: Path) -> list[Row]:
-    """What goes on between two daemons, beside the same between two of go-threads; returns a row for each case."""
-    started: list[Daemon | GoDaemon] = []
-    try:
-        figures = peers_bench.measure(peers_bench.starting(folder, programs, started))
-    finally:
-        for daemon in started:
-            daemon.kill()
-    return [single(figure.name, figure.unit, [figure.ours, figure.reference]) for figure in figures]
 
 
 def resident_bytes(pid: int) -> int:
@@ -270,8 +244,6 @@ def main() -> int:
         if not options.cases:
             with daemons(Path(folder) / "footprint", programs) as (ours, reference):
                 rows += footprint(programs, ours, reference)
-            if not options.no_peers:
-                rows += between(Path(folder) / "peers", programs)
     print(table(rows))
     if options.write:
         write(rows, options)

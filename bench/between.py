@@ -1,7 +1,8 @@
-"""Measures what goes on between two daemons: joins, and writes until the other side has them.
+"""Measures what goes on between two daemons, beside the same between two of go-threads: joins, and writes until the
+other side has them.
 
-Prints one line a case; `bench/run.py` takes the figures into its table. `--only JOINS` with `--records` measures single
-joins, as `ours,ours`.
+Prints a table, which `--write` also writes to RESULTS.md; exit status 1 when a target is missed. `--only JOIN` with
+`--records` measures a single join, as `ours,ours`.
 """
 
 import argparse
@@ -11,14 +12,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import report
 from daemons import Daemon, GoDaemon, build_go, prepare_godaemon, prepare_threadd
 from peers import Api, in_step, new_thread
 
@@ -33,18 +36,30 @@ Start = Callable[[str], Api]
 """Starts a fresh daemon of a kind, `ours` or `go`."""
 
 
+COLUMNS = ("what", "unit", "ours", "go-threads", "ratio", "spread", "target", "met")
+
+TARGETS = {
+    "ours joins from go-threads": 0.25,
+    "ours joins from ours": 0.25,
+    "go-threads joins from ours": 1.1,
+    "from a write of ours to a listener of ours elsewhere": 1.0,
+    "the same, the first write of a log": 1.0,
+}
+"""The ratio to the same between two of go-threads that a case may reach at most."""
+
+
 @dataclass(frozen=True)
 class Figure:
-    """What was measured between two daemons.
+    """What was measured between two daemons in one round.
 
     Args:
-        name: The case.
+        what: The case.
         unit: Its unit.
         ours: The figure where ours is, in this unit.
         reference: The figure between two of go-threads.
     """
 
-    name: str
+    what: str
     unit: str
     ours: float
     reference: float
@@ -122,8 +137,8 @@ def seen(writer: Api, listener: Api) -> tuple[float, float]:
     return statistics.median(later), statistics.median(firsts)
 
 
-def measure(start: Start, records: int = JOINED_RECORDS) -> list[Figure]:
-    """All cases.
+def joins(start: Start, records: int) -> list[Figure]:
+    """Joins between fresh daemons.
 
     Args:
         start: Starts daemons.
@@ -131,32 +146,48 @@ def measure(start: Start, records: int = JOINED_RECORDS) -> list[Figure]:
     """
     ours, other, go, other_go = start("ours"), start("ours"), start("go"), start("go")
     reference = join(go, other_go, records)
-    figures = [
-        Figure("join-from-go", "s", join(go, ours, records), reference),
-        Figure("join-from-ours", "s", join(ours, other, records), reference),
-        Figure("go-joins-from-ours", "s", join(ours, other_go, records), reference),
+    return [
+        Figure("ours joins from go-threads", "s", join(go, ours, records), reference),
+        Figure("ours joins from ours", "s", join(ours, other, records), reference),
+        Figure("go-threads joins from ours", "s", join(ours, other_go, records), reference),
     ]
+
+
+def writes(start: Start) -> list[Figure]:
+    """Writes between fresh daemons, until the other side has them."""
+    ours, other, go, other_go = start("ours"), start("ours"), start("go"), start("go")
     (later, first), (later_of_go, first_of_go) = seen(ours, other), seen(go, other_go)
-    figures += [
-        Figure("seen-by-ours", "ms", later, later_of_go),
-        Figure("first-seen-by-ours", "ms", first, first_of_go),
+    later_at_go, first_at_go = seen(ours, go)
+    return [
+        Figure("from a write of ours to a listener of ours elsewhere", "ms", later, later_of_go),
+        Figure("the same, the first write of a log", "ms", first, first_of_go),
+        Figure("from a write of ours to a listener of go-threads", "ms", later_at_go, later_of_go),
+        Figure("the same there, the first write of a log", "ms", first_at_go, first_of_go),
     ]
-    later, first = seen(ours, go)
-    figures += [
-        Figure("seen-by-go", "ms", later, later_of_go),
-        Figure("first-seen-by-go", "ms", first, first_of_go),
-    ]
-    return figures
 
 
-def starting(folder: Path, programs: Path, started: list[Daemon | GoDaemon]) -> Start:
-    """Gives what starts daemons below a folder.
+def row(figures: Sequence[Figure]) -> tuple[str, ...]:
+    """Make a row of the table of a case in all rounds."""
+    one = figures[0]
+    ours = statistics.median(figure.ours for figure in figures)
+    reference = statistics.median(figure.reference for figure in figures)
+    ratios = [figure.ours / figure.reference for figure in figures]
+    target = TARGETS.get(one.what)
+    met = "" if target is None else "yes" if ours / reference <= target else "NO"
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+    most = "" if target is None else f"<= {target}"
+    return (one.what, one.unit, f"{ours:.2f}", f"{reference:.2f}", f"{ours / reference:.2f}", spread, most, met)
+
+
+@contextmanager
+def daemons(folder: Path, programs: Path) -> Iterator[Start]:
+    """Have daemons below a folder started, which end with the body.
 
     Args:
         folder: Where their files are.
         programs: The built Go programs.
-        started: Takes what was started, for whoever ends it.
     """
+    started: list[Daemon | GoDaemon] = []
 
     def start(kind: str) -> Api:
         own = folder / f"{len(started)}"
@@ -166,32 +197,45 @@ def starting(folder: Path, programs: Path, started: list[Daemon | GoDaemon]) -> 
         daemon.start()
         return Api(daemon)
 
-    return start
+    try:
+        yield start
+    finally:
+        for daemon in started:
+            daemon.kill()
 
 
-def main() -> None:
-    """Measure single joins, or everything."""
+def main() -> int:
+    """Measure single joins, or everything; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="origin and joiner of one join, as ours,go")
     parser.add_argument("--records", type=int, default=JOINED_RECORDS, help="how many records are joined")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each case, with fresh daemons")
+    parser.add_argument("--write", action="store_true", help="write the table to RESULTS.md")
     options = parser.parse_args()
-    started: list[Daemon | GoDaemon] = []
-    with tempfile.TemporaryDirectory(prefix="threadd-bench-") as folder:
-        programs = Path(os.environ.get("THREADD_BENCH_PROGRAMS", Path(folder) / "programs"))
+    with tempfile.TemporaryDirectory(prefix="threadd-bench-") as name:
+        folder = Path(name)
+        programs = Path(os.environ.get("THREADD_BENCH_PROGRAMS", folder / "programs"))
         if options.only != "ours,ours":
             build_go(programs)
-        start = starting(Path(folder) / "daemons", programs, started)
-        try:
-            if options.only:
+        if options.only:
+            with daemons(folder / "daemons", programs) as start:
                 origin, joiner = map(start, options.only.split(","))
                 print(f"{options.only} {options.records} {join(origin, joiner, options.records):.2f} s", flush=True)
-                return
-            for figure in measure(start, options.records):
-                print(f"{figure.name} {figure.unit} {figure.ours:.2f} {figure.reference:.2f}", flush=True)
-        finally:
-            for daemon in started:
-                daemon.kill()
+            return 0
+        rounds: list[list[Figure]] = []
+        for number in range(options.rounds):
+            with daemons(folder / f"joins-{number}", programs) as start:
+                figures = joins(start, options.records)
+            with daemons(folder / f"writes-{number}", programs) as start:
+                rounds.append(figures + writes(start))
+    rows = [row(figures) for figures in zip(*rounds, strict=True)]
+    for what, *cells in rows:
+        print(f"{what:<54}", "  ".join(f"{cell:<12}" for cell in cells).rstrip())
+    if options.write:
+        text = f"{options.records:,} records are joined; medians of {options.rounds} rounds, each with fresh daemons."
+        report.write_section("Between two daemons", f"{text}\n\n{report.table([COLUMNS, *rows])}")
+    return int(any(cells[-1] == "NO" for cells in rows))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
