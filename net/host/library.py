@@ -12,9 +12,11 @@ from typing import Final, Protocol
 
 import trio
 
+from net.host.parts import take_apart
 from net.keys import PrivateKey
 from net.peer_errors import PeerUnreachableError
 
+take_apart()
 with warnings.catch_warnings():
     # Parts of the library that are never used here import what is deprecated.
     warnings.simplefilter("ignore")
