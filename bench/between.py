@@ -137,19 +137,24 @@ def seen(writer: Api, listener: Api) -> tuple[float, float]:
     return statistics.median(later), statistics.median(firsts)
 
 
-def joins(start: Start, records: int) -> list[Figure]:
-    """Joins between fresh daemons.
+def joins(folder: Path, programs: Path, records: int) -> list[Figure]:
+    """Joins, each between two fresh daemons: one of go-threads is busy for long with what it has joined.
 
     Args:
-        start: Starts daemons.
+        folder: Where the daemons' files are.
+        programs: The built Go programs.
         records: How many records are joined.
     """
-    ours, other, go, other_go = start("ours"), start("ours"), start("go"), start("go")
-    reference = join(go, other_go, records)
+    took = {}
+    for kinds in (("go", "go"), ("go", "ours"), ("ours", "ours"), ("ours", "go")):
+        with daemons(folder / "-".join(kinds), programs) as start:
+            origin, joiner = map(start, kinds)
+            took[kinds] = join(origin, joiner, records)
+    reference = took["go", "go"]
     return [
-        Figure("ours joins from go-threads", "s", join(go, ours, records), reference),
-        Figure("ours joins from ours", "s", join(ours, other, records), reference),
-        Figure("go-threads joins from ours", "s", join(ours, other_go, records), reference),
+        Figure("ours joins from go-threads", "s", took["go", "ours"], reference),
+        Figure("ours joins from ours", "s", took["ours", "ours"], reference),
+        Figure("go-threads joins from ours", "s", took["ours", "go"], reference),
     ]
 
 
@@ -224,8 +229,7 @@ def main() -> int:
             return 0
         rounds: list[list[Figure]] = []
         for number in range(options.rounds):
-            with daemons(folder / f"joins-{number}", programs) as start:
-                figures = joins(start, options.records)
+            figures = joins(folder / f"joins-{number}", programs, options.records)
             with daemons(folder / f"writes-{number}", programs) as start:
                 rounds.append(figures + writes(start))
     rows = [row(figures) for figures in zip(*rounds, strict=True)]
