@@ -1,13 +1,14 @@
 """Bitswap on a connection: peers are given the blocks that they ask for, and asked for those that are wanted here."""
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 import trio
 
-from net import bitswap, varints
+from net import bitswap
 from net.bitswap import Heard, Want
+from net.host import delimited
 from net.host.library import IOException, Stream
 from net.peer_errors import PeerTooSlowError, PeerUnreachableError
 
@@ -19,9 +20,6 @@ Open = Callable[[], Awaitable[Stream]]
 
 MAX_ANSWERS = 8
 """How many messages of a peer are answered at a time; the others wait."""
-
-_READ_BYTES = 64 * 2**10
-_MAX_LENGTH_BYTES = 5
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +87,7 @@ class Bitswap:
             IOException: The stream broke, or a message is too long.
             ValueError: A message makes no sense.
         """
-        async with aclosing(_messages(stream)) as messages:
+        async with aclosing(delimited.messages(stream, bitswap.MAX_MESSAGE_BYTES)) as messages:
             async for message in messages:
                 heard = bitswap.read(message)
                 await self._take(heard)
@@ -135,25 +133,3 @@ class Bitswap:
         found = await self._blocks([want.cid for want in wants])
         for message in bitswap.answer(wants, found):
             await self._answers.say(message)
-
-
-async def _messages(stream: Stream) -> AsyncGenerator[bytes, None]:
-    """Split what a stream carries into messages."""
-    data = bytearray()
-    while True:
-        try:
-            size, start = varints.decode(bytes(data[:_MAX_LENGTH_BYTES]))
-        except varints.VarintError as error:
-            if len(data) >= _MAX_LENGTH_BYTES:
-                raise ValueError("a message without a length") from error
-            size, start = 1, len(data)
-        if size > bitswap.MAX_MESSAGE_BYTES:
-            raise IOException("a message is too long")
-        if len(data) >= start + size:
-            yield bytes(data[start : start + size])
-            del data[: start + size]
-            continue
-        chunk = await stream.read(_READ_BYTES)
-        if not chunk:
-            return
-        data += chunk

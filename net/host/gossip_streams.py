@@ -9,8 +9,8 @@ from contextlib import aclosing, asynccontextmanager
 
 import trio
 
-from net import varints
-from net.host import gossip
+from net.host import delimited, gossip
+from net.host.delimited import MessageTooLongError, NoLengthError
 from net.host.gossip import BadGossipError, Gossip, GossipRouter
 from net.host.library import IOException, Stream
 from net.keys import PrivateKey
@@ -22,8 +22,6 @@ Take = Callable[[bytes, str, bytes], Awaitable[bool]]
 MAX_STREAMS = 4
 """How many streams of gossip a peer may have open; it needs one."""
 
-_READ_BYTES = 64 * 2**10
-_MAX_LENGTH_BYTES = 5
 _TELL_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
@@ -94,13 +92,13 @@ class GossipStreams:
 
         Raises:
             IOException: The stream broke, or a message is too long.
-            BadGossipError: A message makes no sense.
+            BadGossipError, NoLengthError: A message makes no sense.
         """
         if self._open[peer] >= MAX_STREAMS:
             raise BadGossipError("too many streams of gossip")
         self._open[peer] += 1
         try:
-            async with aclosing(self._messages(stream)) as messages:
+            async with aclosing(delimited.messages(stream, gossip.MAX_MESSAGE_BYTES)) as messages:
                 async for message in messages:
                     for said in self.router.receive(peer, message):
                         if await self._is_good(peer, said):
@@ -108,8 +106,11 @@ class GossipStreams:
                         else:
                             self.router.forget(said)
                             self._refuse("unwanted")
-        except BadGossipError:
+        except (BadGossipError, NoLengthError):
             self._refuse("garbage")
+            raise
+        except MessageTooLongError:
+            self._refuse("oversized")
             raise
         finally:
             self._open[peer] -= 1
@@ -122,28 +123,6 @@ class GossipStreams:
         except Exception:  # what a bug makes of one message, told with its trace, does not end the connection
             log.exception("a message by pubsub failed")
             return False
-
-    async def _messages(self, stream: Stream) -> AsyncGenerator[bytes, None]:
-        """Split what a stream carries into messages."""
-        data = bytearray()
-        while True:
-            try:
-                size, start = varints.decode(bytes(data[:_MAX_LENGTH_BYTES]))
-            except varints.VarintError as error:
-                if len(data) >= _MAX_LENGTH_BYTES:
-                    raise BadGossipError("a message without a length") from error
-                size, start = 1, len(data)
-            if size > gossip.MAX_MESSAGE_BYTES:
-                self._refuse("oversized")
-                raise IOException("a message is too long")
-            if len(data) >= start + size:
-                yield bytes(data[start : start + size])
-                del data[: start + size]
-                continue
-            chunk = await stream.read(_READ_BYTES)
-            if not chunk:
-                return
-            data += chunk
 
     def _refuse(self, reason: str) -> None:
         """Count it, and log it now and then: whoever sends nonsense does so often."""
