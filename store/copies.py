@@ -5,7 +5,6 @@ the certificates. It is there whole or not at all, and only its owner can read i
 """
 
 import asyncio
-import os
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,7 @@ import msgspec
 from store import repository, tables
 from store.engine import Reader
 from store.errors import FormatError, StatusCode, StoreError, StoreFullError
+from store.files import sync
 from store.lmdb_engine import LmdbEngine, reading
 from store.repository import Repository
 
@@ -150,7 +150,7 @@ def _make(folder: Path, write: Callable[[Path], None]) -> int:
             write(fresh)
             count = _settle(fresh)
             fresh.rename(folder)
-            _sync(folder.parent)
+            sync(folder.parent)
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
             raise
@@ -167,8 +167,8 @@ def _settle(fresh: Path) -> int:
     for path in sorted(fresh.rglob("*")):
         path.chmod(0o700 if path.is_dir() else 0o600)
         count += 0 if path.is_dir() else path.stat().st_size
-        _sync(path)
-    _sync(fresh)
+        sync(path)
+    sync(fresh)
     return count
 
 
@@ -179,11 +179,3 @@ def _copy_extras(source: Path, fresh: Path) -> None:
             shutil.copytree(path, fresh / name)
         elif path.is_file():
             shutil.copyfile(path, fresh / name)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -25,6 +25,7 @@ from store import failpoints
 from store.engine import Commit, Snapshot, Transaction
 from store.errors import ConflictError, StoreError, StoreFullError
 from store.failpoints import Failpoint
+from store.files import sync
 from store.keys import MAX_KEY_BYTES
 
 T = TypeVar("T")
@@ -365,16 +366,8 @@ def _open(folder: Path, reserved_bytes: int, *, readonly: bool = False) -> lmdb.
             raise StoreError(f"cannot open the store in {folder}: {error}") from error
         else:
             try:
-                _sync_folder(folder)
+                sync(folder)
             except OSError as error:
                 environment.close()
                 raise StoreError(f"cannot open the store in {folder}: {error.strerror}") from error
             return environment
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

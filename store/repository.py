@@ -1,15 +1,15 @@
 """A repository: the folder of one daemon, with its lock, its format and its engine."""
 
-import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from store import migrations, tables
 from store.engine import Engine, Transaction
 from store.errors import FormatError, RepositoryLockedError, StoreError
+from store.files import sync
 from store.lmdb_engine import RESERVED_BYTES, LmdbEngine
 
 FORMAT = 1
@@ -102,8 +102,7 @@ def _make_folder(folder: Path) -> None:
         folder.chmod(0o700)
         return
     folder.mkdir(mode=0o700, parents=True)
-    with _descriptor(folder.parent) as descriptor:
-        os.fsync(descriptor)
+    sync(folder.parent)
 
 
 def _lock(folder: Path) -> int:
@@ -123,15 +122,6 @@ def _lock(folder: Path) -> int:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
-
-
-@contextlib.contextmanager
-def _descriptor(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _check_format(engine: LmdbEngine, folder: Path) -> None:

@@ -6,7 +6,6 @@ not constrained, since the gRPC clients that are made of C++ refuse certificates
 
 import datetime as dt
 import ipaddress
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from store.errors import StatusCode, ThreaddError
+from store.files import write_whole
 
 HUB_NAMES: Final = ("api.hub.textile.io", "webapi.hub.textile.io", "hub.textile.io")
 """The names under which programs know the hosted Hub."""
@@ -30,8 +30,6 @@ _AUTHORITY_DAYS: Final = 3650
 _DAYS: Final = 825
 # Clocks differ.
 _SKEW: Final = dt.timedelta(hours=1)
-
-_MODE: Final = 0o600
 
 
 class CertificateError(ThreaddError):
@@ -73,11 +71,11 @@ def make(folder: Path, now: dt.datetime) -> Files:
             authority = _read_authority(files.authority, authority_key, now)
         else:
             authority = _make_authority(now)
-            _write(authority_key, _key_pem(authority.key))
-            _write(files.authority, authority.certificate.public_bytes(serialization.Encoding.PEM))
+            write_whole(authority_key, _key_pem(authority.key))
+            write_whole(files.authority, authority.certificate.public_bytes(serialization.Encoding.PEM))
         made = _sign(authority, now)
-        _write(files.key, _key_pem(made.key))
-        _write(files.certificate, made.certificate.public_bytes(serialization.Encoding.PEM))
+        write_whole(files.key, _key_pem(made.key))
+        write_whole(files.certificate, made.certificate.public_bytes(serialization.Encoding.PEM))
     except OSError as error:
         raise CertificateError(f"cannot write certificates to {folder}: {error.strerror}") from error
     return files
@@ -176,15 +174,3 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, and never for others to read."""
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    fresh.replace(path)

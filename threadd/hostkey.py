@@ -1,16 +1,14 @@
 """The daemon's own key, kept in a file of its repository in the form that the reference keeps it."""
 
-import os
 from pathlib import Path
 
 from net.crypto import Randomness
 from net.errors import InvalidKeyError
 from net.keys import PrivateKey
 from store.errors import FormatError, StoreError
+from store.files import write_whole
 
 FILE_NAME = "host.key"
-
-_MODE = 0o600
 
 
 def load(repo: Path, randomness: Randomness) -> PrivateKey:
@@ -47,23 +45,7 @@ def _make(path: Path, randomness: Randomness) -> bytes:
     """Make a new key, so that its file is there whole or not at all."""
     data = PrivateKey.random(randomness).bytes
     try:
-        _write(path, data)
+        write_whole(path, data)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from error
     return data
-
-
-def _write(path: Path, data: bytes) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
