@@ -18,14 +18,14 @@ class _Known:
     """What is known of a thread.
 
     Args:
-        state: What changes with each write.
-        measuring: The count.
-        is_whole: Whether it is at its end.
+        state: What changes with each write, as it was when the count began.
+        measuring: The count that is on its way; None where it is at its end.
+        size: What the last whole count came to, in bytes; None before there was one.
     """
 
     state: tuple[int, ...]
-    measuring: Measuring
-    is_whole: bool = False
+    measuring: Measuring | None
+    size: int | None = None
 
 
 class Sizes:
@@ -56,20 +56,21 @@ class Sizes:
         found = {}
         async with self._turn:
             for thread in threads:
-                before = self._known.get(thread.number)
                 known = self._current(thread)
-                while not known.is_whole and (ends is None or loop.time() < ends):
-                    known.is_whole = await self._engine.read(partial(known.measuring.go_on, rows=_ROWS_AT_ONCE))
-                if known.is_whole:
-                    found[thread.number] = known.measuring.size
-                elif before is not None and before.is_whole:
-                    found[thread.number] = before.measuring.size
+                while known.measuring is not None and (ends is None or loop.time() < ends):
+                    measuring = known.measuring
+                    if await self._engine.read(partial(measuring.go_on, rows=_ROWS_AT_ONCE)):
+                        known.size, known.measuring = measuring.size, None
+                if known.size is not None:
+                    found[thread.number] = known.size
         return found
 
     def _current(self, thread: ThreadInfo) -> _Known:
         sequence = database_rows.get_progress(self._engine, thread.number).sequence
         state = (sequence, *(log.counter for log in thread.logs))
         known = self._known.get(thread.number)
-        if known is None or (known.is_whole and known.state != state):
+        if known is None:
             known = self._known[thread.number] = _Known(state, Measuring(thread.number))
+        elif known.measuring is None and known.state != state:
+            known.state, known.measuring = state, Measuring(thread.number)
         return known
