@@ -1,19 +1,17 @@
 """Doors to reach the echo service by, and a whole house."""
 
-import os
-import time
 from contextlib import asynccontextmanager
 
 import grpc
 import pytest
 from echo import OpenPolicy, make_service
 from google.protobuf import message_factory
+from houses import services_of
 
 from net import multibase, tokens
-from net.multiaddr import Multiaddr
 from threadd.api import accounts_service, threads_service, users_service
 from threadd.api.dispatcher import Dispatcher, Method
-from threadd.api.doors import Services, hub_dispatcher, threads_dispatcher
+from threadd.api.doors import hub_dispatcher, threads_dispatcher
 from threadd.api.health_service import Health
 from threadd.hub.signatures import sign
 from threadd.rooms import open_rooms
@@ -83,17 +81,7 @@ class House:
 async def opened_house(repo, **options):
     async with open_rooms(repo, **options) as rooms:
         health = Health()
-        services = Services.build(
-            manager=rooms.databases,
-            network=rooms.network,
-            replication=rooms.peering.replication,
-            buckets=rooms.buckets,
-            host_key=rooms.host_key,
-            listen=Multiaddr.from_text("/ip4/0.0.0.0/tcp/4006"),
-            randomness=os.urandom,
-            clock=time.time_ns,
-            health=health,
-        )
+        services = services_of(rooms, health)
         doors = {
             "threads": GrpcDoor(threads_dispatcher(services), "127.0.0.1", 0),
             "hub": GrpcDoor(hub_dispatcher(services, rooms.hub), "127.0.0.1", 0),

@@ -3,19 +3,18 @@
 import asyncio
 import json
 import os
-import time
 import types
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
 import pytest
+from houses import services_of
 
 from net.keys import PrivateKey
-from net.multiaddr import Multiaddr
 from net.thread_id import ThreadID, Variant
 from proto import bucketsd_pb2, threads_pb2, threadsnet_pb2, usersd_pb2
 from threadd.api.dispatcher import Call
-from threadd.api.doors import Services, hub_dispatcher, threads_dispatcher
+from threadd.api.doors import hub_dispatcher, threads_dispatcher
 from threadd.api.health_service import Health
 from threadd.api.statuses import CallError
 from threadd.hub.api_keys import KeyKind
@@ -74,17 +73,7 @@ class World:
 
     def __init__(self, rooms):
         self.rooms = rooms
-        services = Services.build(
-            manager=rooms.databases,
-            network=rooms.network,
-            replication=rooms.peering.replication,
-            buckets=rooms.buckets,
-            host_key=rooms.host_key,
-            listen=Multiaddr.from_text("/ip4/0.0.0.0/tcp/4006"),
-            randomness=os.urandom,
-            clock=time.time_ns,
-            health=Health(),
-        )
+        services = services_of(rooms, Health())
         self.dispatchers = {"threads": threads_dispatcher(services), "hub": hub_dispatcher(services, rooms.hub)}
         self.metadata = []
 

@@ -139,7 +139,7 @@ class Bucket:
             OSError: The file cannot be read, and the bucket is as it was.
         """
         replies = self._connection.upload(
-            SERVICE, "PushPath", _push_path(self.key, path, root, content), pb.PushPathResponse, self._metadata
+            SERVICE, "PushPath", _push_path(self.key, path, root, content), self._metadata
         )
         async with aclosing(replies):
             async for reply in replies:
@@ -152,9 +152,7 @@ class Bucket:
 
         What was taken before an error may be in the bucket.
         """
-        replies = self._connection.upload(
-            SERVICE, "PushPaths", _push_paths(self.key, root, files), pb.PushPathsResponse, self._metadata
-        )
+        replies = self._connection.upload(SERVICE, "PushPaths", _push_paths(self.key, root, files), self._metadata)
         async with aclosing(replies):
             async for _ in replies:
                 pass

@@ -108,16 +108,14 @@ class Connection:
         service: ServiceDescriptor,
         rpc: str,
         requests: AsyncGenerator[Message, None],
-        reply: type[_R],
         metadata: Metadata = _NONE,
-    ) -> AsyncGenerator[_R, None]:
+    ) -> AsyncGenerator[Any, None]:
         """Call a method that takes a stream of requests and tells meanwhile what has become of them.
 
         Args:
             service: The descriptor of its service.
             rpc: Its name.
             requests: The requests.
-            reply: The class of the replies.
             metadata: What the call carries beside the credentials.
 
         Yields:
@@ -139,13 +137,7 @@ class Connection:
                 failure.append(error)
                 raise
 
-        call = self._channel.stream_stream(
-            f"/{service.full_name}/{rpc}",
-            request_serializer=message_factory.GetMessageClass(
-                service.methods_by_name[rpc].input_type
-            ).SerializeToString,
-            response_deserializer=reply.FromString,
-        )(noticed(), metadata=[*self.credentials.metadata(), *metadata])
+        call = self._streams(service, rpc)(noticed(), metadata=[*self.credentials.metadata(), *metadata])
         try:
             with refused_by():
                 async for answer in call:
@@ -163,11 +155,13 @@ class Connection:
         Returns:
             The call of grpc.aio.
         """
+        return self._streams(service, rpc)(metadata=self.credentials.metadata())
+
+    def _streams(self, service: ServiceDescriptor, rpc: str) -> Any:
+        """What calls a method that has streams on both sides."""
         method = service.methods_by_name[rpc]
-        request = message_factory.GetMessageClass(method.input_type)
-        reply = message_factory.GetMessageClass(method.output_type)
         return self._channel.stream_stream(
             f"/{service.full_name}/{rpc}",
-            request_serializer=request.SerializeToString,
-            response_deserializer=reply.FromString,
-        )(metadata=self.credentials.metadata())
+            request_serializer=message_factory.GetMessageClass(method.input_type).SerializeToString,
+            response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
+        )

@@ -78,7 +78,7 @@ class LogLine(msgspec.Struct, frozen=True, tag="log"):
     counter: int
 
 
-class RecordLine(msgspec.Struct, frozen=True, tag="record"):
+class _Kept(msgspec.Struct, frozen=True):
     """A record: its log, its position there, its four blocks as they are kept, and why it is not applied."""
 
     log: bytes
@@ -88,19 +88,16 @@ class RecordLine(msgspec.Struct, frozen=True, tag="record"):
     header: bytes
     body: bytes
     refused: str = ""
+
+
+class RecordLine(_Kept, frozen=True, tag="record"):
+    """A record of a log, and the collections that it waits for."""
+
     waiting: tuple[str, ...] = ()
 
 
-class BesideLine(msgspec.Struct, frozen=True, tag="beside"):
+class BesideLine(_Kept, frozen=True, tag="beside"):
     """A record of another history of a log than the log itself; see `store.branches`."""
-
-    log: bytes
-    position: int
-    record: bytes
-    event: bytes
-    header: bytes
-    body: bytes
-    refused: str = ""
 
 
 class PatchLine(msgspec.Struct, frozen=True, array_like=True):
