@@ -40,8 +40,8 @@ SETTINGS = frame(Kind.SETTINGS, 0, 0, b"")
 class Server:
     """A server that answers each whole request with its body, or with what it is told."""
 
-    def __init__(self, answer=None, *, take=True):
-        self.connection = ServerConnection(self)
+    def __init__(self, answer=None, *, take=True, max_streams=http2.FIRST_STREAMS):
+        self.connection = ServerConnection(self, max_streams=max_streams)
         self.answer = answer
         self.take = take
         self.seen = []
@@ -293,13 +293,40 @@ def test_a_malformed_request_is_broken_off_and_the_rest_goes_on(headers):
     assert server.seen == [("opened", 3), ("half closed", 3)]
 
 
-def test_one_stream_too_many_is_refused(monkeypatch):
-    monkeypatch.setattr(http2, "MAX_STREAMS", 2)
-    server = Server()
-    server.connection.receive(
-        PREFACE + b"".join(frame(Kind.HEADERS, 4, number, request_block()) for number in (1, 3, 5))
-    )
-    assert frame(Kind.RST_STREAM, 0, 5, struct.pack(">I", ErrorCode.REFUSED_STREAM)) in server.connection.take()
+REFUSED = struct.pack(">I", ErrorCode.REFUSED_STREAM)
+
+
+def open_streams(*numbers):
+    return b"".join(frame(Kind.HEADERS, 4, number, request_block()) for number in numbers)
+
+
+def test_one_stream_too_many_is_refused_until_more_are_allowed():
+    server = Server(max_streams=2)
+    server.connection.receive(PREFACE + open_streams(1, 3, 5))
+    assert frame(Kind.RST_STREAM, 0, 5, REFUSED) in server.connection.take()
+    server.connection.allow_streams(3)
+    assert server.connection.take() == frame(Kind.SETTINGS, 0, 0, struct.pack(">HI", 3, 3))
+    server.connection.receive(open_streams(7, 9))
+    assert server.connection.take() == frame(Kind.RST_STREAM, 0, 9, REFUSED)
+    assert [what for what, _ in server.seen] == ["opened"] * 3
+
+
+def test_streams_that_were_allowed_stay_allowed():
+    server = Server(max_streams=3)
+    server.connection.take()
+    server.connection.allow_streams(2)
+    server.connection.receive(PREFACE + open_streams(1, 3, 5))
+    assert server.connection.take() == b""
+    assert server.connection.max_streams == 3
+
+
+def test_a_client_is_told_how_many_streams_it_may_open_and_when_there_are_more():
+    client = Client()
+    client.talk()
+    assert client.h2.remote_settings.max_concurrent_streams == http2.FIRST_STREAMS
+    client.server.connection.allow_streams(1000)
+    client.talk()
+    assert client.h2.remote_settings.max_concurrent_streams == 1000
 
 
 frames = st.builds(

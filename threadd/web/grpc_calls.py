@@ -31,6 +31,8 @@ _QUEUED_MESSAGES = 16
 _QUEUED_BYTES = 1 << 20
 _REQUESTS_KEPT = 64
 _REST_SECONDS = 0.1
+_MAX_STREAMS: Final = 10_000
+"""How many streams a client may have open at once: listeners share a connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class GrpcConnection(asyncio.Protocol):
         self._dispatcher = dispatcher
         self._connections = connections
         self._loop = asyncio.get_running_loop()
-        self._http2 = ServerConnection(self)
+        self._http2 = ServerConnection(self, max_streams=_MAX_STREAMS)
         self._transport: asyncio.Transport | None = None
         self._peer = ""
         self._flushing = False

@@ -41,8 +41,8 @@ from threadd.web.http2_frames import (
 )
 
 MAX_HEADER_BYTES: Final = 64 * 1024
-MAX_STREAMS: Final = 10_000
-"""How many streams may be open at once: listeners share a connection."""
+FIRST_STREAMS: Final = 128
+"""How many streams may be open at once until `ServerConnection.allow_streams` is called."""
 
 STREAM_WINDOW: Final = 1 << 20
 """How many bytes a client may send on a stream before we have taken them."""
@@ -103,10 +103,12 @@ class ServerConnection:
 
     Args:
         streams: Is told what happens.
+        max_streams: How many streams the peer may have open at once, to begin with.
     """
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: Streams, *, max_streams: int = FIRST_STREAMS) -> None:
         self._streams = streams
+        self._max_streams = max_streams
         self._unread = b""
         self._preface_read = False
         self._out: list[bytes] = []
@@ -139,7 +141,7 @@ class ServerConnection:
         settings = b"".join(
             SETTING.pack(*setting)
             for setting in (
-                (MAX_CONCURRENT_STREAMS, MAX_STREAMS),
+                (MAX_CONCURRENT_STREAMS, max_streams),
                 (INITIAL_WINDOW_SIZE, STREAM_WINDOW),
                 (MAX_HEADER_LIST_SIZE, MAX_HEADER_BYTES),
             )
@@ -201,6 +203,23 @@ class ServerConnection:
     def ping(self) -> None:
         """Ask whether the peer is there; any bytes that come are an answer."""
         self._out.append(frame(Kind.PING, 0, 0, b"threadd?"))
+
+    @property
+    def max_streams(self) -> int:
+        """How many streams the peer may have open at once."""
+        return self._max_streams
+
+    def allow_streams(self, count: int) -> None:
+        """Let the peer have so many streams open at once, if it may not already; it is told by SETTINGS.
+
+        What was granted is never taken back: a peer may have opened streams by it before it reads that it may not.
+
+        Args:
+            count: How many.
+        """
+        if count > self._max_streams:
+            self._max_streams = count
+            self._out.append(frame(Kind.SETTINGS, 0, 0, SETTING.pack(MAX_CONCURRENT_STREAMS, count)))
 
     def send_headers(self, stream: Stream, block: bytes) -> None:
         """Send the headers of a reply."""
@@ -391,7 +410,7 @@ class ServerConnection:
         self._last_id = stream_id
         if not is_request(headers):
             self._reset(stream_id, ErrorCode.PROTOCOL_ERROR)
-        elif len(self._open) >= MAX_STREAMS:
+        elif len(self._open) >= self._max_streams:
             self._reset(stream_id, ErrorCode.REFUSED_STREAM)
         else:
             stream = self._open[stream_id] = Stream(stream_id, self._first_send_window)
