@@ -212,8 +212,12 @@ async def test_parts_and_tags(site):
         assert (outside.status, outside.headers["content-range"]) == (416, "bytes */512000")
         assert (await site.get(url, if_none_match=f'"x", {tag}')).status == 304
         assert (await site.get(url, range="bytes=0-0", if_range='"other"')).status == 200
-        head = await site.get(url, "HEAD")
-        assert (head.status, head.body, head.headers["content-length"]) == (200, b"", "512000")
+        for sent in ({}, *({"range": header} for header in (*cases, "bytes=512000-", "bytes=0-1,5-6", "items=1-2"))):
+            for more in ({}, {"if_range": tag}, {"if_range": '"other"'}):
+                head = await site.get(url, "HEAD", **sent, **more)
+                assert (head.status, head.body, head.headers["content-length"]) == (200, b"", "512000")
+                assert "content-range" not in head.headers
+        assert (await site.get(url, "HEAD", if_none_match=tag)).status == 304
     assert (await site.get(f"/ipns/{key}/empty")).body == b""
 
 

@@ -337,7 +337,9 @@ async def _send(request: Request, file: File, item: Item, caching: str) -> Respo
     headers = {"etag": tag, "accept-ranges": "bytes", "cache-control": caching}
     if has_tag(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    wanted = request.headers.get("range") if request.headers.get("if-range", tag) == tag else None
+    # A range is defined for GET alone: RFC 9110, section 14.2.
+    is_partial = request.method == "GET" and request.headers.get("if-range", tag) == tag
+    wanted = request.headers.get("range") if is_partial else None
     try:
         part = parse_range(wanted, file.size)
     except UnsatisfiableRangeError:
