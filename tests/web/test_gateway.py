@@ -17,6 +17,7 @@ from threadd.buckets.buckets import Options
 from threadd.buckets.instances import Actor
 from threadd.db.collections import CollectionConfig
 from threadd.hub.confirmations import ConfirmationOptions
+from threadd.hub.errors import InvitationExpiredError
 from threadd.rooms import open_rooms
 from threadd.web.content_types import content_type
 from threadd.web.gateway import Gateway, GatewayOptions
@@ -257,7 +258,6 @@ async def test_documents_are_for_this_machine_or_a_token(site, tmp_path):
     assert [row["_id"] for row in json.loads((await site.get(many)).body)] == ["jane"]
     found = await site.get(one)
     assert json.loads(found.body)["n"] == 1
-    assert "access-control-allow-origin" not in found.headers
     assert (await site.get(f"/thread/{THREAD.text}/people/nobody")).status == 404
     assert (await site.get(f"/thread/{THREAD.text}/animals")).status == 404
     buckets = f"/thread/{THREAD.text}/buckets"
@@ -273,6 +273,71 @@ async def test_documents_are_for_this_machine_or_a_token(site, tmp_path):
         assert (await site.get(f"{path}{joined}token={site.token(BOB)}", **elsewhere[0])).status == 200
     async with opened(tmp_path / "open", shows_documents=True) as shown:
         assert (await shown.get(f"/thread/{THREAD.text}/buckets", **elsewhere[0])).status == 200
+
+
+OPEN = {
+    "access-control-allow-origin": "*",
+    "access-control-expose-headers": "Content-Length, Content-Range, ETag",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+
+async def test_pages_of_any_site_may_read_every_answer(tmp_path, monkeypatch):
+    confirmation = ConfirmationOptions(ask=True, secret="sesame")
+    async with opened(tmp_path / "repo", confirmation=confirmation) as site:
+        key = await site.bucket({"a.txt": b"hello", "docs/index.html": b"<h1>"})
+        sealed = await site.bucket({"a.txt": b"hello"}, private=True)
+        token = site.token(ALICE)
+        tag = (await site.get(f"/ipns/{key}/a.txt")).headers["etag"]
+        hub = site.rooms.hub
+        signing = asyncio.ensure_future(hub.signing.sign_up("jane", "jane@example.org"))
+        while not hub.confirmations.pending():  # noqa: ASYNC110 - a few turns of the loop
+            await asyncio.sleep(0)
+        asked = [
+            (200, "/", "GET", {}),
+            (200, "/health", "GET", {}),
+            (200, f"/ipns/{key}/", "GET", {}),
+            (200, f"/ipns/{key}/a.txt", "HEAD", {}),
+            (200, f"/ipns/{sealed}/a.txt?token={token}", "GET", {}),
+            (200, f"/thread/{THREAD.text}/buckets?token={token}", "GET", {}),
+            (200, f"/thread/{THREAD.text}/buckets?json=true&token={token}", "GET", {}),
+            (200, f"/thread/{THREAD.text}/buckets/{key}?json=true&token={token}", "GET", {}),
+            (200, "/confirm/sesame", "GET", {}),
+            (204, "/confirm/sesame", "OPTIONS", {"origin": "https://app.example"}),
+            (206, f"/ipns/{key}/a.txt", "GET", {"range": "bytes=0-1"}),
+            (302, f"/ipns/{key}/docs", "GET", {}),
+            (304, f"/ipns/{key}/a.txt", "GET", {"if_none_match": tag}),
+            (400, "/thread/nonsense/buckets", "GET", {}),
+            (404, "/nothing", "GET", {}),
+            (404, "/confirm/sesame", "GET", {}),
+            (404, "/consent/nothing", "GET", {}),
+            (404, f"/ipns/{sealed}/a.txt", "GET", {}),
+            (404, "/", "GET", {"host": f"nobody.{DOMAIN}"}),
+            (405, "/", "POST", {}),
+            (416, f"/ipns/{key}/a.txt", "GET", {"range": "bytes=5-"}),
+        ]
+        for status, path, method, headers in asked:
+            answer = await site.get(path, method, **headers)
+            assert (answer.status, path) == (status, path)
+            assert OPEN.items() <= answer.headers.items()
+        await signing
+        jane = hub.accounts.find("jane")
+        acme = await hub.organisations.create("Acme", jane)
+        invited = (await hub.invitations.invite(acme, jane.public_key, "john@example.org")).token
+
+        async def too_late(_token):
+            raise InvitationExpiredError
+
+        async def broken(_token):
+            raise RuntimeError("unforeseen")
+
+        for status, consent in ((200, hub.invitations.consent), (412, too_late), (500, broken)):
+            monkeypatch.setattr(hub.invitations, "consent", consent)
+            answer = await site.get(f"/consent/{invited}")
+            assert answer.status == status
+            assert OPEN.items() <= answer.headers.items()
+            assert b"unforeseen" not in answer.body
 
 
 async def test_links_that_confirm(tmp_path):

@@ -4,7 +4,6 @@ A directory that holds a file `index.html` is shown as that, any other as a list
 each request. Documents are shown on this machine only, to whoever has a token, or where that is switched on.
 """
 
-import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -31,6 +30,7 @@ from threadd.hub.errors import InvitationExpiredError, InvitationNotFoundError
 from threadd.hub.hub import Hub
 from threadd.web import pages
 from threadd.web.content_types import SNIFFED_BYTES, content_type
+from threadd.web.hosts import Host, host_of
 from threadd.web.pages import Row, address
 from threadd.web.ranges import UnsatisfiableRangeError, has_tag, parse_range
 
@@ -43,7 +43,18 @@ _PRIVATE: Final = "private, no-cache"
 _NOT_THERE: Final = "There is nothing here, or nothing that this link opens."
 _JSON: Final = "application/json"
 
-_log = structlog.get_logger(__name__)
+_HEADERS: Final = {
+    # Pages of any site may read what is here, as at the hosted Hub. Browsers hold that to requests without credentials
+    # of their own, so nothing is shown for a cookie; a token in the URL is shown by those who have it.
+    "access-control-allow-origin": "*",
+    "access-control-expose-headers": "Content-Length, Content-Range, ETag",
+    # Tokens stay out of what other sites are sent, and types are those that are named.
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+"""What every answer has, whatever it is."""
+
+log = structlog.get_logger(__name__)
 
 
 class HiddenError(ThreaddError):
@@ -122,7 +133,14 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; this is an ASGI application."""
-        response = await self._answer(Request(scope, receive))
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except Exception:
+            log.exception("a page could not be made", path=request.url.path)
+            text = "The gateway failed at this; its log says why."
+            response = HTMLResponse(pages.message("500 Server error", text), 500)
+        response.headers.update(_HEADERS)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
@@ -132,19 +150,20 @@ class Gateway:
             return HTMLResponse(page, 405, {"allow": ", ".join(_METHODS)})
         if request.method == "OPTIONS":
             methods = {"access-control-allow-methods": "GET, HEAD", "access-control-allow-headers": "Range"}
-            return _open(Response(status_code=204, headers=methods))
+            return Response(status_code=204, headers=methods)
         try:
             return await self._route(request)
         except (InvalidThreadIDError, InvalidBucketCidError, InvalidPathError) as error:
-            return _open(HTMLResponse(pages.message("400 Bad request", error.text), 400))
+            return HTMLResponse(pages.message("400 Bad request", error.text), 400)
         except ThreaddError as error:
             if error.code in (StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED, StatusCode.DATA_LOSS):
-                _log.warning("a page could not be made", path=request.url.path, reason=error.text)
-                return _open(HTMLResponse(pages.message("500 Server error", error.text), 500))
+                log.warning("a page could not be made", path=request.url.path, reason=error.text)
+                return HTMLResponse(pages.message("500 Server error", error.text), 500)
             return _not_found()
 
     async def _route(self, request: Request) -> Response:
-        key = self._key_of_host(request.headers.get("host", ""))
+        host = host_of(request.scope["headers"])
+        key = None if host is None else host.below(self._options.domain)
         parts = [part for part in request.scope["path"].split("/") if part]
         below = "/".join(parts[2:])
         if key is not None:
@@ -168,14 +187,6 @@ class Gateway:
                 answer = _not_found()
         return answer
 
-    def _key_of_host(self, host: str) -> str | None:
-        """The key of the bucket whose website a request asks for; None where it is for the gateway itself."""
-        domain = self._options.domain
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and ":" in host else host
-        if not domain or not name.endswith("." + domain):
-            return None
-        return name.removesuffix("." + domain)
-
     async def _ipfs(self, request: Request, cid: str, path: str) -> Response:
         root = "/ipfs/" + cid
         place = _Place(
@@ -186,7 +197,7 @@ class Gateway:
             token="",
             caching=_FOREVER,
         )
-        return _open(await _show(request, place, path))
+        return await _show(request, place, path)
 
     async def _ipns(self, request: Request, name: str, path: str) -> Response:
         thread = self._buckets.thread_of(name)
@@ -203,8 +214,8 @@ class Gateway:
         item = await place.item(path)
         if item.is_directory and not _has_index(item):
             text = "an index.html file was not found in this bucket"
-            return _open(HTMLResponse(pages.message("404 Not found", text), 404))
-        return _open(await _show(request, place, path))
+            return HTMLResponse(pages.message("404 Not found", text), 404)
+        return await _show(request, place, path)
 
     async def _thread(self, request: Request, thread: ThreadID, rest: list[str]) -> Response:
         as_json = request.query_params.get("json") == "true"
@@ -222,7 +233,7 @@ class Gateway:
 
     async def _bucket(self, request: Request, thread: ThreadID, key: str, path: str, base: tuple[str, ...]) -> Response:
         bucket, actor = await self._opened(request, thread, key)
-        return _open(await _show(request, self._place(bucket, actor, base), path))
+        return await _show(request, self._place(bucket, actor, base), path)
 
     async def _opened(self, request: Request, thread: ThreadID, key: str) -> tuple[Bucket, Actor]:
         """A bucket that a request may see, and on whose behalf it is seen."""
@@ -254,17 +265,17 @@ class Gateway:
             )
             for bucket in found
         ]
-        return _guarded(HTMLResponse(pages.listing("Buckets", f"/thread/{thread.text}/{COLLECTION}", "", rows)))
+        return HTMLResponse(pages.listing("Buckets", f"/thread/{thread.text}/{COLLECTION}", "", rows))
 
     async def _documents(self, request: Request, thread: ThreadID, collection: str) -> Response:
         actor = self._reader(request)
         texts = await self._databases.get(thread).find(collection, b"{}", actor.identity)
-        return _guarded(Response(b"[" + b",".join(texts) + b"]", media_type=_JSON))
+        return Response(b"[" + b",".join(texts) + b"]", media_type=_JSON)
 
     async def _document(self, request: Request, thread: ThreadID, collection: str, instance_id: str) -> Response:
         actor = self._reader(request)
         text = await self._databases.get(thread).find_by_id(collection, instance_id, actor.identity)
-        return _guarded(Response(text, media_type=_JSON))
+        return Response(text, media_type=_JSON)
 
     def _actor(self, request: Request) -> Actor:
         """On whose behalf a request is answered.
@@ -291,16 +302,16 @@ class Gateway:
     def _confirm(self, secret: str) -> Response:
         if not self._hub.confirmations.confirm(secret):
             return _not_found("Nothing waits for this confirmation. It may have been used, or be too old.")
-        return _guarded(HTMLResponse(pages.message("Confirmed", "Thank you. You can close this page.")))
+        return HTMLResponse(pages.message("Confirmed", "Thank you. You can close this page."))
 
     async def _consent(self, token: str) -> Response:
         try:
             organisation, email = await self._hub.invitations.consent(token)
         except InvitationExpiredError as error:
-            return _guarded(HTMLResponse(pages.message("Too late", error.text), 412))
+            return HTMLResponse(pages.message("Too late", error.text), 412)
         except InvitationNotFoundError:
             return _not_found("There is no such invitation.")
-        return _guarded(HTMLResponse(pages.message("Welcome", f"{email} may now join {organisation}.")))
+        return HTMLResponse(pages.message("Welcome", f"{email} may now join {organisation}."))
 
 
 async def _show(request: Request, place: _Place, path: str) -> Response:
@@ -362,34 +373,14 @@ def _is_local(request: Request) -> bool:
     A proxy in front says for whom it asks; a page that another site makes a browser fetch says how it is fetched.
     """
     headers: Mapping[str, Any] = request.headers
-    if request.client is None or not _is_loopback(request.client.host):
+    if request.client is None or not Host(request.client.host).is_loopback:
         return False
     if any(name in headers for name in ("x-forwarded-for", "forwarded", "origin")):
         return False
-    host = request.url.hostname or ""
-    return (host == "localhost" or _is_loopback(host)) and headers.get("sec-fetch-mode", "navigate") == "navigate"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _open(response: Response) -> Response:
-    """Let pages of other sites read an answer: it is for whoever has the link."""
-    response.headers["access-control-allow-origin"] = "*"
-    response.headers["access-control-expose-headers"] = "Content-Length, Content-Range, ETag"
-    return _guarded(response)
-
-
-def _guarded(response: Response) -> Response:
-    """Keep tokens out of what other sites hear, and types as they are said."""
-    response.headers["referrer-policy"] = "no-referrer"
-    response.headers["x-content-type-options"] = "nosniff"
-    return response
+    host = host_of(request.scope["headers"])
+    is_named_so = host is not None and (host.name == "localhost" or host.is_loopback)
+    return is_named_so and headers.get("sec-fetch-mode", "navigate") == "navigate"
 
 
 def _not_found(text: str = _NOT_THERE) -> Response:
-    return _open(HTMLResponse(pages.message("404 Not found", text), 404))
+    return HTMLResponse(pages.message("404 Not found", text), 404)

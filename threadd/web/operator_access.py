@@ -5,14 +5,14 @@ programs: it is sent as `Authorization: Bearer ...`. Nothing here is ever logged
 """
 
 import hmac
-import ipaddress
 import secrets
 import time
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
+
+from threadd.web.hosts import Host, host_of, parse_origin
 
 COOKIE: Final = "threadd-console"
 
@@ -96,18 +96,13 @@ def is_local(request: Request) -> bool:
     """
     if request.client is None:
         return False
-    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    return _is_loopback(request.client.host) and (host in _LOOPBACK_NAMES or _is_loopback(host))
+    host = host_of(request.scope["headers"])
+    if host is None or not Host(request.client.host).is_loopback:
+        return False
+    return host.name in _LOOPBACK_NAMES or host.is_loopback
 
 
 def is_own_page(request: Request) -> bool:
     """Whether a request that changes something comes from a page of the console itself."""
-    origin = request.headers.get("origin", "")
-    return bool(origin) and urlsplit(origin).netloc == request.headers.get("host", "")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    origin = parse_origin(request.headers.get("origin", ""))
+    return origin is not None and origin.host == host_of(request.scope["headers"])

@@ -12,6 +12,7 @@ from threadd.browsing_verbs import StatusSummary
 from threadd.rooms import Rooms
 from threadd.web import metrics
 from threadd.web.console.console import BASE, Console
+from threadd.web.hosts import host_of
 from threadd.web.measuring import Measures
 from threadd.web.operator_access import Access
 
@@ -89,5 +90,5 @@ class Front:
         await answer(scope, receive, send)
 
     def _is_website(self, scope: Scope) -> bool:
-        host = next((value for name, value in scope.get("headers", ()) if name == b"host"), b"").decode("latin-1")
-        return bool(self._domain) and host.partition(":")[0].endswith("." + self._domain)
+        host = host_of(scope["headers"])
+        return host is not None and host.below(self._domain) is not None

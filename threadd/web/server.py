@@ -10,6 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from threadd.tls import Tls
+from threadd.web.hosts import WellFormedRequests
 from threadd.web.sockets import DoorError
 
 
@@ -17,12 +18,12 @@ def config_of(app: ASGIApp, tls: Tls | None, **options: Any) -> uvicorn.Config:
     """What uvicorn is to do for a door; it sets up no logs and tells nobody what it is.
 
     Args:
-        app: Answers the requests.
+        app: Answers the requests that are well formed; the others get a 400.
         tls: What to speak TLS with; None for plain text.
         options: More options of uvicorn.
     """
     config = uvicorn.Config(
-        app,
+        WellFormedRequests(app),
         http="h11",
         lifespan="off",
         log_config=None,
