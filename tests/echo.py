@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from store.errors import ThreaddError
+from threadd.api.principals import Principal
 
 KINDS = {
     "Echo": (False, False),
@@ -44,10 +45,11 @@ class OpenPolicy:
         self.refuse_with = None
         self.withdrawn = set()
 
-    def admit(self, call):
+    def admit(self, head):
         if self.refuse_with is not None:
             raise self.refuse_with
-        self.admitted.append(call)
+        self.admitted.append(head)
+        return Principal(is_known=True)
 
     def check_again(self, call):
         if call in self.withdrawn:

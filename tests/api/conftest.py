@@ -13,6 +13,7 @@ from threadd.api import accounts_service, threads_service, users_service
 from threadd.api.dispatcher import Dispatcher, Method
 from threadd.api.doors import hub_dispatcher, threads_dispatcher
 from threadd.api.health_service import Health
+from threadd.api.limits import DEFAULTS
 from threadd.hub.signatures import sign
 from threadd.rooms import open_rooms
 from threadd.web.grpc_door import GrpcDoor
@@ -78,13 +79,13 @@ class House:
 
 
 @asynccontextmanager
-async def opened_house(repo, **options):
+async def opened_house(repo, limits=DEFAULTS, **options):
     async with open_rooms(repo, **options) as rooms:
         health = Health()
         services = services_of(rooms, health)
         doors = {
-            "threads": GrpcDoor(threads_dispatcher(services), "127.0.0.1", 0),
-            "hub": GrpcDoor(hub_dispatcher(services, rooms.hub), "127.0.0.1", 0),
+            "threads": GrpcDoor(threads_dispatcher(services, limits=limits), "127.0.0.1", 0),
+            "hub": GrpcDoor(hub_dispatcher(services, rooms.hub, limits=limits), "127.0.0.1", 0),
         }
         try:
             ports = {name: await door.open() for name, door in doors.items()}

@@ -9,7 +9,7 @@ from net import tokens
 from net.errors import BadAuthorizationError, InvalidTokenError, TokenNotFoundError
 from net.keys import PrivateKey
 from threadd.api.authentication import EXEMPT, ThreadsDoorPolicy
-from threadd.api.dispatcher import Call
+from threadd.api.dispatcher import CallHead
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "tokens.json").read_text())
 HOST = PrivateKey(bytes.fromhex(VECTORS["host_seed"]))
@@ -18,22 +18,21 @@ METHOD = "/threads.pb.API/FindByID"
 
 
 def admitted(*values, method=METHOD):
-    call = Call(method, [("authorization", value) for value in values])
-    ThreadsDoorPolicy(HOST.public).admit(call)
-    return call
+    return ThreadsDoorPolicy(HOST.public).admit(CallHead(method, [("authorization", value) for value in values]))
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "Bearer", "BEARER"])
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: f"{case['service']}-{case['identity']}")
 def test_tokens_of_a_real_daemon_name_their_identity(case, scheme):
-    call = admitted(f"{scheme} {case['token']}")
-    assert call.identity.text == VECTORS["identities"][case["identity"]]["text"]
-    assert call.caller is None
+    principal = admitted(f"{scheme} {case['token']}")
+    assert principal.identity.text == VECTORS["identities"][case["identity"]]["text"]
+    assert (principal.has_proved, principal.is_known, principal.caller) == (True, True, None)
 
 
 @pytest.mark.parametrize("values", [(), ("",), ("bearer ",)])
 def test_without_a_token_the_host_acts(values):
-    assert admitted(*values).identity == HOST.public
+    principal = admitted(*values)
+    assert (principal.identity, principal.has_proved, principal.is_known) == (HOST.public, False, True)
 
 
 @pytest.mark.parametrize(
@@ -53,4 +52,5 @@ def test_what_is_refused(value, error, text):
         admitted(value)
     assert caught.value.text == text
     for method in EXEMPT:
-        assert admitted(value, method=method).identity == HOST.public
+        principal = admitted(value, method=method)
+        assert (principal.identity, principal.is_known) == (HOST.public, False)

@@ -13,7 +13,7 @@ from houses import services_of
 from net.keys import PrivateKey
 from net.thread_id import ThreadID, Variant
 from proto import bucketsd_pb2, threads_pb2, threadsnet_pb2, usersd_pb2
-from threadd.api.dispatcher import Call
+from threadd.api.dispatcher import CallHead
 from threadd.api.doors import hub_dispatcher, threads_dispatcher
 from threadd.api.health_service import Health
 from threadd.api.statuses import CallError
@@ -103,7 +103,7 @@ class World:
             challenge = await challenges.get()
             yield threads_pb2.GetTokenRequest(signature=identity.sign(challenge)).SerializeToString()
 
-        call = Call("/threads.pb.API/GetToken", [("x-textile-api-key", key)])
+        call = self.dispatchers["hub"].admit(CallHead("/threads.pb.API/GetToken", [("x-textile-api-key", key)]))
         async with aclosing(self.dispatchers["hub"].invoke_stream(call, requests())) as replies:
             async for body in replies:
                 reply = threads_pb2.GetTokenReply.FromString(body)
@@ -125,7 +125,8 @@ class World:
         """Call a method whose messages are named after it; gives its replies, or the one of a unary call."""
         (service,) = [each for each in module.DESCRIPTOR.services_by_name.values() if method in each.methods_by_name]
         described = self.dispatchers[door].methods[f"/{service.full_name}/{method}"]
-        call = Call(described.full_name, self.metadata if metadata is None else metadata)
+        head = CallHead(described.full_name, self.metadata if metadata is None else metadata)
+        call = self.dispatchers[door].admit(head)
         if described.is_unary:
             body = described.request_type(**fields).SerializeToString()
             return described.reply_type.FromString(await self.dispatchers[door].invoke_unary(call, body))

@@ -6,7 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from store.errors import StatusCode, ThreaddError
-from threadd.api.dispatcher import Call, Dispatcher, Method, snake_case
+from threadd.api.dispatcher import CallHead, Dispatcher, Method, snake_case
 from threadd.api.statuses import CallError
 
 
@@ -61,7 +61,7 @@ async def stream_of(*bodies):
 
 
 async def collect(dispatcher, method, *bodies, deadline=None):
-    call = Call(f"/tests.echo.API/{method}", deadline=deadline)
+    call = dispatcher.admit(CallHead(f"/tests.echo.API/{method}", deadline=deadline))
     async with aclosing(dispatcher.invoke_stream(call, stream_of(*bodies))) as replies:
         return [reply async for reply in replies]
 
@@ -94,10 +94,11 @@ def test_methods_come_from_the_descriptors(dispatcher, text_message):
 
 
 async def test_a_unary_call(dispatcher, text_message, policy):
-    call = Call("/tests.echo.API/Echo", [("a", "1"), ("b", "2"), ("a", "3")])
+    head = CallHead("/tests.echo.API/Echo", [("a", "1"), ("b", "2"), ("a", "3")])
+    call = dispatcher.admit(head)
+    assert policy.admitted == [head]
     body = text_message(text="hello").SerializeToString()
     assert await dispatcher.invoke_unary(call, body) == body
-    assert policy.admitted == [call]
     assert call.metadata == {"a": ["1", "3"], "b": ["2"]}
     assert call.peer == "in-process"
     await call.send_headers()
@@ -108,7 +109,7 @@ async def test_streams_of_every_kind(dispatcher, text_message, echo):
     assert await collect(dispatcher, "EchoAll", *bodies) == bodies
     assert await collect(dispatcher, "Join", *bodies) == [text_message(text="x+y+z").SerializeToString()]
     assert await collect(dispatcher, "Echo", bodies[0]) == bodies[:1]
-    call = Call("/tests.echo.API/CountUp")
+    call = dispatcher.admit(CallHead("/tests.echo.API/CountUp"))
     body = text_message(text="2").SerializeToString()
     async with aclosing(dispatcher.invoke_stream(call, stream_of(body))) as replies:
         assert [text_message.FromString(await anext(replies)).text for _ in range(2)] == ["0", "1"]
@@ -118,7 +119,7 @@ async def test_streams_of_every_kind(dispatcher, text_message, echo):
 @pytest.mark.parametrize("taken", [0, 1, 2])
 async def test_a_stream_ends_once_its_caller_would_not_be_admitted(dispatcher, policy, echo, text_message, taken):
     body = text_message(text="2").SerializeToString()
-    calls = [Call("/tests.echo.API/CountUp") for _ in range(2)]
+    calls = [dispatcher.admit(CallHead("/tests.echo.API/CountUp")) for _ in range(2)]
     async with (
         aclosing(dispatcher.invoke_stream(calls[0], stream_of(body))) as ending,
         aclosing(dispatcher.invoke_stream(calls[1], stream_of(body))) as staying,
@@ -148,7 +149,7 @@ async def test_a_stream_ends_once_its_caller_would_not_be_admitted(dispatcher, p
 
 
 async def test_a_stream_that_is_withdrawn_and_cancelled_at_once_is_cancelled(dispatcher, policy, text_message):
-    call = Call("/tests.echo.API/CountUp")
+    call = dispatcher.admit(CallHead("/tests.echo.API/CountUp"))
     replies = dispatcher.invoke_stream(call, stream_of(text_message(text="0").SerializeToString()))
     waiting = asyncio.ensure_future(anext(replies))
     await asyncio.sleep(0.01)
@@ -174,7 +175,7 @@ async def test_a_call_without_its_request(dispatcher, method):
 async def test_errors_of_a_servicer(dispatcher, text_message, text, code):
     body = text_message(text=text).SerializeToString()
     with pytest.raises(CallError) as caught:
-        await dispatcher.invoke_unary(Call("/tests.echo.API/Echo"), body)
+        await dispatcher.invoke_unary(dispatcher.admit(CallHead("/tests.echo.API/Echo")), body)
     assert caught.value.code is code
     with pytest.raises(CallError) as caught:
         await collect(dispatcher, "Echo", body)
@@ -208,12 +209,9 @@ async def test_requests_that_cannot_be_read(dispatcher, method, body, code, text
         ("", "unknown service "),
     ],
 )
-async def test_methods_that_are_not_there(dispatcher, method, text):
+def test_methods_that_are_not_there(dispatcher, method, text):
     with pytest.raises(CallError) as caught:
-        await dispatcher.invoke_unary(Call(method), b"")
-    assert (caught.value.code, caught.value.text) == (StatusCode.UNIMPLEMENTED, text)
-    with pytest.raises(CallError) as caught:
-        _ = [reply async for reply in dispatcher.invoke_stream(Call(method), stream_of(b""))]
+        dispatcher.admit(CallHead(method))
     assert (caught.value.code, caught.value.text) == (StatusCode.UNIMPLEMENTED, text)
 
 
@@ -226,7 +224,7 @@ async def test_the_policy_speaks_before_the_request_is_read(dispatcher, policy):
 
 async def test_cancelling_the_task_cancels_the_servicer(dispatcher, text_message, echo):
     body = text_message(text="wait").SerializeToString()
-    task = asyncio.create_task(dispatcher.invoke_unary(Call("/tests.echo.API/Echo"), body))
+    task = asyncio.create_task(dispatcher.invoke_unary(dispatcher.admit(CallHead("/tests.echo.API/Echo")), body))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     task.cancel()
@@ -239,7 +237,7 @@ async def test_a_deadline_ends_the_call(dispatcher, text_message, echo):
     soon = asyncio.get_running_loop().time() + 0.02
     with pytest.raises(CallError) as caught:
         await dispatcher.invoke_unary(
-            Call("/tests.echo.API/Echo", deadline=soon),
+            dispatcher.admit(CallHead("/tests.echo.API/Echo", deadline=soon)),
             text_message(text="wait").SerializeToString(),
         )
     assert caught.value.code is StatusCode.DEADLINE_EXCEEDED

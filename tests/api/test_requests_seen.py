@@ -9,7 +9,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from store.errors import StatusCode
 from threadd import logs
 from threadd.api import own_service
-from threadd.api.dispatcher import Call, Dispatcher
+from threadd.api.dispatcher import CallHead, Dispatcher
 from threadd.api.observing import BOUNDS, CallCounts, Durations
 from threadd.api.statuses import CallError
 
@@ -32,11 +32,11 @@ async def test_calls_are_counted_by_method_and_code(counted, echo_service, text_
     dispatcher, counts = counted
     name = f"/{echo_service.full_name}/Echo"
     for text in ("a", "b"):
-        await dispatcher.invoke_unary(Call(name), text_message(text=text).SerializeToString())
+        await dispatcher.invoke_unary(dispatcher.admit(CallHead(name)), text_message(text=text).SerializeToString())
     with pytest.raises(CallError):
-        await dispatcher.invoke_unary(Call(name), text_message(text="bad").SerializeToString())
+        await dispatcher.invoke_unary(dispatcher.admit(CallHead(name)), text_message(text="bad").SerializeToString())
     with pytest.raises(CallError):
-        await dispatcher.invoke_unary(Call("/made.Up/Name"), b"")
+        dispatcher.admit(CallHead("/made.Up/Name"))
     assert counts.ended_by == {
         (name, StatusCode.OK): 2,
         (name, StatusCode.INTERNAL): 1,
@@ -57,9 +57,9 @@ def test_durations_are_classed():
 
 @pytest.mark.parametrize(("sent", "kept"), [("mine-1", True), ("not\tone", False), ("x" * 65, False), (b"x", False)])
 def test_a_caller_may_name_its_request(sent, kept):
-    call = Call("/a.B/C", [("x-request-id", sent)])
-    assert (call.request_id() == sent) is kept
-    assert call.request_id() == call.request_id()
+    head = CallHead("/a.B/C", [("x-request-id", sent)])
+    assert (head.request_id() == sent) is kept
+    assert head.request_id() == head.request_id()
 
 
 async def test_every_answer_is_named_in_a_trailer(threads_door, channels):
@@ -85,7 +85,7 @@ async def test_what_is_logged_in_a_call_has_its_name(counted, echo_service, text
     logs.set_up("info", "json")
     try:
         dispatcher, _ = counted
-        call = Call(f"/{echo_service.full_name}/Echo", [("x-request-id", "mine-3")])
+        call = dispatcher.admit(CallHead(f"/{echo_service.full_name}/Echo", [("x-request-id", "mine-3")]))
         with pytest.raises(CallError, match="mine-3"):
             await dispatcher.invoke_unary(call, text_message(text="bad").SerializeToString())
         assert '"request_id": "mine-3"' in capfd.readouterr().err

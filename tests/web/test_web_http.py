@@ -6,6 +6,8 @@ import http.client
 
 import pytest
 
+from store.errors import ThreaddError
+
 BINARY = "application/grpc-web+proto"
 TEXT = "application/grpc-web-text"
 ORIGIN = "https://app.example"
@@ -214,3 +216,15 @@ async def test_a_body_may_come_byte_by_byte(door, frame):
         assert body in await reader.readuntil(body)
     writer.close()
     await writer.wait_closed()
+
+
+async def test_a_call_is_refused_by_its_headers_and_its_body_is_not_collected(door, policy):
+    policy.refuse_with = ThreaddError("not you")
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    head = f"POST /tests.echo.API/Echo HTTP/1.1\r\nhost: here\r\ncontent-type: {BINARY}\r\n"
+    writer.write(head.encode() + b"transfer-encoding: chunked\r\n\r\n")
+    async with asyncio.timeout(20):
+        answer = await reader.readuntil(b"\r\n\r\n")
+    assert b"grpc-message: not%20you" in answer.replace(b"not you", b"not%20you")
+    assert door.open_streams == 0
+    writer.close()

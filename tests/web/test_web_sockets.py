@@ -9,6 +9,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 from websockets.frames import Opcode
 
+from store.errors import ThreaddError
+
 HEADERS = b"content-type: application/grpc-web+proto\r\nx-grpc-web: 1\r\nhost: http://ignored\r\n"
 
 
@@ -279,3 +281,12 @@ async def test_many_streams_leave_nothing(opened, door, drained, frame):
     for socket in sockets:
         await socket.wait_closed()
     gc.collect()
+
+
+async def test_a_call_is_refused_once_its_metadata_is_there(opened, parse, policy, door):
+    policy.refuse_with = ThreaddError("not you")
+    async with opened("EchoAll") as socket:
+        await socket.send(HEADERS + b"x-request-id: mine-1\r\n")
+        _, fields = parse(b"".join(await received(socket)))
+    assert (fields["grpc-message"], fields["x-request-id"]) == ("not you", "mine-1")
+    assert door.open_streams == 0

@@ -12,7 +12,8 @@ from net import tokens
 from net.keys import PublicKey
 from net.multiaddr import Multiaddr
 from net.thread_id import ThreadID
-from threadd.api.dispatcher import Call, Handler
+from threadd.api.dispatcher import Call, CallHead, Handler
+from threadd.api.principals import Principal
 from threadd.api.statuses import InvalidRequestError
 from threadd.hub.gate import Gate
 from threadd.hub.methods import CROSS_USER
@@ -43,8 +44,10 @@ class ThreadsDoorPolicy:
     def __init__(self, host: PublicKey, revoked: Mapping[PublicKey, int] = tokens.NONE_REVOKED) -> None:
         self._host = host
         self._revoked = revoked
+        self._anybody = Principal(host)
+        self._tokenless = Principal(host, is_known=True)
 
-    def admit(self, call: Call) -> None:
+    def admit(self, head: CallHead) -> Principal:
         """Find the identity.
 
         Raises:
@@ -52,13 +55,17 @@ class ThreadsDoorPolicy:
             TokenNotFoundError: The token is no JWT.
             InvalidTokenError: This daemon did not issue it, or it was revoked.
         """
-        values = call.metadata.get("authorization")
-        token = tokens.parse_authorization(values[0]) if values and call.method not in EXEMPT else ""
-        call.identity = tokens.verify(token, self._host, self._revoked) if token else self._host
+        if head.method in EXEMPT:
+            return self._anybody
+        values = head.metadata.get("authorization")
+        token = tokens.parse_authorization(values[0]) if values else ""
+        if not token:
+            return self._tokenless
+        return Principal(tokens.verify(token, self._host, self._revoked), has_proved=True, is_known=True)
 
     def check_again(self, call: Call) -> None:
         """See `admit`: the token is looked at again."""
-        self.admit(call)
+        self.admit(call.head)
 
     def run(self, call: Call, request: Any, handler: Handler) -> Awaitable[Any]:
         """Run the call; nothing more is asked."""
@@ -76,16 +83,16 @@ class HubDoorPolicy:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
-    def admit(self, call: Call) -> None:
+    def admit(self, head: CallHead) -> Principal:
         """Find out who is calling.
 
         Raises:
             ThreaddError: See `threadd.hub.gate.Gate.authenticate`.
         """
-        caller = self._gate.authenticate(call.method, call.metadata)
-        call.caller = caller
-        if caller.identity is not None:
-            call.identity = caller.identity
+        caller = self._gate.authenticate(head.method, head.metadata)
+        has_proved = caller.identity is not None
+        key = "" if caller.api_key is None else caller.api_key.key
+        return Principal(caller.identity, has_proved, is_known=has_proved or bool(key), api_key=key, caller=caller)
 
     def check_again(self, call: Call) -> None:
         """See that what the caller was admitted by still counts.

@@ -1,6 +1,7 @@
 """Methods, calls, and the dispatcher that brings the two together; nothing here knows a transport.
 
-A transport builds a `Call`, hands it over with the bytes of its requests and sends the bytes that come back, or the
+A transport makes a `CallHead` of the headers, and `Dispatcher.admit` a `Call` of that, before any of the body is taken.
+Then the transport hands the call over with the bytes of its requests and sends the bytes that come back, or the
 `CallError` that is raised instead. It cancels a call by cancelling the task that runs it: a servicer then sees
 `asyncio.CancelledError` at its next await, and the dispatcher lets it pass.
 
@@ -33,10 +34,12 @@ from store.errors import StatusCode
 from threadd.api.limits import DEFAULTS, Check, Limits, OpenStreams
 from threadd.api.long_calls import LongCalls
 from threadd.api.observing import Observer
+from threadd.api.principals import Holder, Principal
 from threadd.api.statuses import (
     DeadlineError,
     InvalidRequestError,
     MessageTooLargeError,
+    NoIdentityError,
     UnimplementedError,
     call_error,
 )
@@ -44,6 +47,7 @@ from threadd.logs import current_request_id
 
 if TYPE_CHECKING:
     from net.keys import PublicKey
+    from threadd.hub.callers import Caller
 
 MAX_MESSAGE_BYTES: Final = 16 * 2**20
 """The default limit of one request message."""
@@ -93,8 +97,8 @@ class Peer:
         """See `Transport`; nothing is sent."""
 
 
-class Call:
-    """One call: who, what, from where, until when.
+class CallHead:
+    """What the headers of a call say: what, from where, until when, with which credentials.
 
     Args:
         method: Full name, such as `/threads.pb.API/FindByID`.
@@ -105,12 +109,9 @@ class Call:
 
     Attributes:
         metadata: The values by name, in the order in which they came.
-        identity: On whose behalf to read and write. A policy sets it; a method that is exempt from authentication may
-            have none.
-        caller: What the hub knows about the caller (`threadd.hub`); None on the threads door.
     """
 
-    __slots__ = ("_request_id", "caller", "deadline", "identity", "metadata", "method", "transport")
+    __slots__ = ("_request_id", "deadline", "metadata", "method", "transport")
 
     def __init__(
         self,
@@ -125,8 +126,6 @@ class Call:
             self.metadata.setdefault(name, []).append(value)
         self.transport = transport
         self.deadline = deadline
-        self.identity: PublicKey
-        self.caller: Any = None
         self._request_id = ""
 
     def request_id(self) -> str:
@@ -142,9 +141,72 @@ class Call:
         """Where the call comes from, for logs."""
         return self.transport.peer()
 
+
+class Call:
+    """One call that was admitted; `Dispatcher.admit` makes it.
+
+    Args:
+        head: What its headers say.
+        principal: Who makes it.
+        bound: What runs it.
+    """
+
+    __slots__ = ("bound", "head", "principal")
+
+    def __init__(self, head: CallHead, principal: Principal, bound: "Bound") -> None:
+        self.head = head
+        self.principal = principal
+        self.bound = bound
+
+    @property
+    def identity(self) -> "PublicKey":
+        """On whose behalf to read and write.
+
+        Raises:
+            NoIdentityError: The method is open to callers without an identity, and this one has none.
+        """
+        if self.principal.identity is None:
+            raise NoIdentityError
+        return self.principal.identity
+
+    @property
+    def caller(self) -> "Caller":
+        """What the Hub knows about the caller.
+
+        Raises:
+            NoIdentityError: The call came through a threads endpoint, which knows of no accounts.
+        """
+        if self.principal.caller is None:
+            raise NoIdentityError
+        return self.principal.caller
+
+    @property
+    def method(self) -> str:
+        """See `CallHead`."""
+        return self.head.method
+
+    @property
+    def metadata(self) -> dict[str, list[Any]]:
+        """See `CallHead`."""
+        return self.head.metadata
+
+    @property
+    def peer(self) -> str:
+        """See `CallHead`."""
+        return self.head.transport.peer()
+
+    @property
+    def holder(self) -> Holder:
+        """Whose share of the budgets the call draws on."""
+        return self.principal.holder(self.peer)
+
+    def request_id(self) -> str:
+        """See `CallHead`."""
+        return self.head.request_id()
+
     async def send_headers(self) -> None:
         """Tell the client that the call has begun, before there is a reply; at most once."""
-        await self.transport.send_initial_metadata(())
+        await self.head.transport.send_initial_metadata(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +247,8 @@ class Method:
 class Policy(Protocol):
     """Who may call what on a door; see `threadd.api.authentication`."""
 
-    def admit(self, call: Call, /) -> None:
-        """Decide by the metadata alone, before the request is looked at, and fill in `call.identity` and `call.caller`.
+    def admit(self, head: CallHead, /) -> Principal:
+        """Find out who calls, by the headers alone.
 
         Raises:
             ThreaddError: The call is refused.
@@ -208,18 +270,18 @@ class Policy(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Bound:
+class Bound:
     """A method and what runs it here.
 
     Args:
         method: The method.
-        handler: The servicer's method, or None where it has none.
+        handler: The servicer's method.
         decode: Makes a request of bytes.
         check: Refuses a request that asks for too much; None where no limit is about it.
     """
 
     method: Method
-    handler: Handler | None
+    handler: Handler
     decode: Callable[[bytes], Any]
     check: Check | None
 
@@ -227,10 +289,10 @@ class _Bound:
 class _Nobody:
     """Hears of calls, and is silent about them."""
 
-    def begun(self, _call: Call, /) -> None:
+    def begun(self, _head: CallHead, /) -> None:
         """See `Observer`."""
 
-    def ended(self, _call: Call, _code: StatusCode, _seconds: float, /) -> None:
+    def ended(self, _head: CallHead, _code: StatusCode, _seconds: float, /) -> None:
         """See `Observer`."""
 
 
@@ -258,7 +320,7 @@ class Dispatcher:
         self._observer = observer or _Nobody()
         self._policy = policy
         self._long: LongCalls[Call] = LongCalls(policy.check_again)
-        self._bound: dict[str, _Bound] = {}
+        self._bound: dict[str, Bound] = {}
         self._methods: dict[str, Method] = {}
 
     @property
@@ -279,12 +341,36 @@ class Dispatcher:
             self._methods[method.full_name] = method
             if handler is not None:
                 handler = self._limits.timed(descriptor.name, handler)
-            check = self._limits.check_of(descriptor.input_type)
-            self._bound[method.full_name] = _Bound(method, handler, method.request_type.FromString, check)
+                check = self._limits.check_of(descriptor.input_type)
+                self._bound[method.full_name] = Bound(method, handler, method.request_type.FromString, check)
 
     def look_again(self) -> None:
         """End the streams whose callers would not be admitted any more with UNAUTHENTICATED; see `Policy`."""
         self._long.look_again()
+
+    def admit(self, head: CallHead) -> Call:
+        """Decide by the headers whether a call may go on; its transport takes no body before.
+
+        Args:
+            head: What the headers say.
+
+        Returns:
+            The call, to be invoked once.
+
+        Raises:
+            CallError: There is no such method, or its caller may not call it.
+        """
+        begun = time.perf_counter()
+        named = current_request_id.set(head.request_id)
+        try:
+            return self._admitted(head)
+        except Exception as error:
+            failure = call_error(error, head.method, head.request_id())
+            self._observer.begun(head)
+            self._observer.ended(head, failure.code, time.perf_counter() - begun)
+            raise failure from error
+        finally:
+            current_request_id.reset(named)
 
     async def invoke_unary(self, call: Call, body: bytes) -> bytes:
         """Run a call of a method that is unary on both sides.
@@ -299,24 +385,21 @@ class Dispatcher:
         Raises:
             CallError: Anything went wrong.
         """
-        begun, code = time.perf_counter(), StatusCode.CANCELLED
-        self._observer.begun(call)
-        current_request_id.set(call.request_id)
+        head, begun, code = call.head, time.perf_counter(), StatusCode.CANCELLED
+        self._observer.begun(head)
+        current_request_id.set(head.request_id)
         try:
-            bound, handler = self._admitted(call)
-            request = self._decode(bound, body)
-            if call.deadline is None:
-                reply = await self._policy.run(call, request, handler)
-            else:
-                reply = await _until(call.deadline, self._policy.run(call, request, handler))
+            request = self._decode(call.bound, body)
+            running = self._policy.run(call, request, call.bound.handler)
+            reply = await running if head.deadline is None else await _until(head.deadline, running)
             encoded: bytes = reply.SerializeToString()
             code = StatusCode.OK
         except Exception as error:
-            failure = call_error(error, call.method, call.request_id())
+            failure = call_error(error, head.method, head.request_id())
             code = failure.code
             raise failure from error
         finally:
-            self._observer.ended(call, code, time.perf_counter() - begun)
+            self._observer.ended(head, code, time.perf_counter() - begun)
         return encoded
 
     async def invoke_stream(self, call: Call, bodies: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
@@ -334,53 +417,51 @@ class Dispatcher:
         Raises:
             CallError: Anything went wrong.
         """
-        begun, code = time.perf_counter(), StatusCode.CANCELLED
-        self._observer.begun(call)
-        current_request_id.set(call.request_id)
+        head, bound, begun, code = call.head, call.bound, time.perf_counter(), StatusCode.CANCELLED
+        self._observer.begun(head)
+        current_request_id.set(head.request_id)
         try:
-            bound, handler = self._admitted(call)
             requests = self._decoded(bound, bodies)
             if bound.method.is_unary:
-                request = await _until(call.deadline, _only(requests))
-                reply = await _until(call.deadline, self._policy.run(call, request, handler))
+                request = await _until(head.deadline, _only(requests))
+                reply = await _until(head.deadline, self._policy.run(call, request, bound.handler))
                 yield reply.SerializeToString()
             else:
-                async with aclosing(self._replies(call, bound.method, handler, requests)) as replies:
+                async with aclosing(self._replies(call, requests)) as replies:
                     async for reply in replies:
                         yield reply.SerializeToString()
             code = StatusCode.OK
         except Exception as error:
-            failure = call_error(error, call.method, call.request_id())
+            failure = call_error(error, head.method, head.request_id())
             code = failure.code
             raise failure from error
         finally:
-            self._observer.ended(call, code, time.perf_counter() - begun)
+            self._observer.ended(head, code, time.perf_counter() - begun)
 
-    async def _replies(
-        self, call: Call, method: Method, handler: Handler, requests: AsyncIterator[Any]
-    ) -> AsyncGenerator[Any, None]:
+    async def _replies(self, call: Call, requests: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
         """The replies of a call that is a stream at least on one side."""
+        method, handler, deadline = call.bound.method, call.bound.handler, call.head.deadline
         with self._long.one_more(call) as long:
             argument: Any = requests
             if not method.client_streaming:
-                argument = await long.until(_until(call.deadline, _only(requests)))
+                argument = await long.until(_until(deadline, _only(requests)))
             if not method.server_streaming:
-                yield await long.until(_until(call.deadline, handler(call, argument)))
+                yield await long.until(_until(deadline, handler(call, argument)))
                 return
-            with self._streams.one_more(getattr(call, "identity", None)):
+            with self._streams.one_more(call.holder):
                 async with aclosing(handler(call, argument)) as replies:
-                    while (reply := await long.until(_until(call.deadline, anext(replies, None)))) is not None:
+                    while (reply := await long.until(_until(deadline, anext(replies, None)))) is not None:
                         yield reply
                         long.check()
 
-    def _admitted(self, call: Call) -> tuple[_Bound, Handler]:
-        bound = self._bound.get(call.method)
+    def _admitted(self, head: CallHead) -> Call:
+        if head.method not in self._methods:
+            raise UnimplementedError(self._unknown(head.method))
+        principal = self._policy.admit(head)
+        bound = self._bound.get(head.method)
         if bound is None:
-            raise UnimplementedError(self._unknown(call.method))
-        self._policy.admit(call)
-        if bound.handler is None:
-            raise UnimplementedError(f"method {call.method} is not implemented")
-        return bound, bound.handler
+            raise UnimplementedError(f"method {head.method} is not implemented")
+        return Call(head, principal, bound)
 
     def _unknown(self, method: str) -> str:
         service, _, name = method.removeprefix("/").rpartition("/")
@@ -388,7 +469,7 @@ class Dispatcher:
             return f"unknown method {name} for service {service}"
         return f"unknown service {service}"
 
-    def _decode(self, bound: _Bound, body: bytes) -> Any:
+    def _decode(self, bound: Bound, body: bytes) -> Any:
         if len(body) > self.max_message_bytes:
             raise MessageTooLargeError.of(len(body), self.max_message_bytes)
         try:
@@ -400,7 +481,7 @@ class Dispatcher:
             bound.check(request)
         return request
 
-    async def _decoded(self, bound: _Bound, bodies: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    async def _decoded(self, bound: Bound, bodies: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         async for body in bodies:
             yield self._decode(bound, body)
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final
 from google.protobuf.descriptor import Descriptor
 
 from store.errors import StatusCode, ThreaddError
+from threadd.api.principals import Holder
 from threadd.db.queries import parse_query
 
 _MANY: Final = ("instances", "instanceIDs")
@@ -43,7 +44,7 @@ class Limits:
         instances: How many instances or IDs one message may hold.
         schema_bytes: How large the schema of a collection may be.
         streams: How many calls with a stream of replies, listeners and transactions among them, one identity may have
-            open at a door.
+            open at a door; where a caller has proved none, one address, within an API key.
         scan_seconds: How long one query may take.
         query_depth: How deep the alternatives of a query may nest.
     """
@@ -138,34 +139,34 @@ DEFAULTS: Final = Limits()
 
 @dataclass(slots=True)
 class OpenStreams:
-    """The streams that are open at a door, by whoever opened them.
+    """The streams that are open at a door, by holder.
 
     Args:
-        most: How many one may have.
+        most: How many one holder may have.
     """
 
     most: int
-    _count: Counter[Any] = field(default_factory=Counter)
+    _count: Counter[Holder] = field(default_factory=Counter)
 
     @contextmanager
-    def one_more(self, identity: Any) -> Generator[None, None, None]:
+    def one_more(self, holder: Holder) -> Generator[None, None, None]:
         """Count a stream for as long as the body runs.
 
         Args:
-            identity: Whose it is.
+            holder: Whose share it comes out of.
 
         Raises:
             LimitError: There are as many as there may be.
         """
-        if self._count[identity] >= self.most:
+        if self._count[holder] >= self.most:
             raise LimitError(f"{self.most} streams are open already: end one of them first")
-        self._count[identity] += 1
+        self._count[holder] += 1
         try:
             yield
         finally:
-            self._count[identity] -= 1
-            if not self._count[identity]:
-                del self._count[identity]
+            self._count[holder] -= 1
+            if not self._count[holder]:
+                del self._count[holder]
 
 
 def _holds_schema(message: Descriptor | None) -> bool:

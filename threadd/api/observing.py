@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from store.errors import StatusCode
 
 if TYPE_CHECKING:
-    from threadd.api.dispatcher import Call
+    from threadd.api.dispatcher import CallHead
 
 BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The upper bounds of the classes of durations, in seconds; what is longer has a class of its own."""
@@ -20,10 +20,10 @@ _WRITES: Final = frozenset({"Create", "Save", "Delete", "WriteTransaction"})
 class Observer(Protocol):
     """Hears of every call."""
 
-    def begun(self, call: "Call", /) -> None:
+    def begun(self, head: "CallHead", /) -> None:
         """A call begins."""
 
-    def ended(self, call: "Call", code: StatusCode, seconds: float, /) -> None:
+    def ended(self, head: "CallHead", code: StatusCode, seconds: float, /) -> None:
         """A call has ended, and how; CANCELLED for one whose client went away."""
 
 
@@ -72,13 +72,13 @@ class CallCounts:
         self.durations: dict[str, Durations] = {}
         self.open: dict[str, int] = {}
 
-    def begun(self, call: "Call") -> None:
+    def begun(self, head: "CallHead") -> None:
         """See `Observer`."""
-        self.open[call.method] = self.open.get(call.method, 0) + 1
+        self.open[head.method] = self.open.get(head.method, 0) + 1
 
-    def ended(self, call: "Call", code: StatusCode, seconds: float) -> None:
+    def ended(self, head: "CallHead", code: StatusCode, seconds: float) -> None:
         """See `Observer`."""
-        method = call.method
+        method = head.method
         if code is StatusCode.UNIMPLEMENTED:
             # Names that callers made up would be kept for good.
             self._forget(method)

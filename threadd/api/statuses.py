@@ -56,6 +56,13 @@ class MessageTooLargeError(ThreaddError):
         return cls(f"request of {size} bytes is larger than the {limit} bytes that are taken: send it in smaller parts")
 
 
+class NoIdentityError(ThreaddError):
+    """A method needs to know on whose behalf it acts, and the caller named nobody."""
+
+    code: ClassVar[StatusCode] = StatusCode.UNAUTHENTICATED
+    default_text: ClassVar[str] = "Token required"
+
+
 class DeadlineError(ThreaddError):
     """The caller's time is up."""
 

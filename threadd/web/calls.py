@@ -12,14 +12,16 @@ from contextlib import aclosing
 from typing import Any, TypeAlias
 
 from store.errors import StatusCode, ThreaddError
-from threadd.api.dispatcher import Call, Dispatcher
+from threadd.api.dispatcher import Call, CallHead, Dispatcher
 from threadd.api.statuses import NOT_TAKEN, CallError
 from threadd.db.errors import StoppingError
+from threadd.web.metadata import status_fields
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Fields: TypeAlias = list[tuple[str, str]]
 
 
 # How long the end of a call may wait for a client that does not take what is sent, in seconds.
@@ -97,20 +99,22 @@ class Replies(ABC):
         await self.send_initial_metadata()
         await self._send_message(body)
 
-    async def send_status(self, code: StatusCode, text: str = "") -> None:
+    async def send_status(self, code: StatusCode, text: str = "", request_id: str = "") -> None:
         """End the call; one that fails before it began is told in a single piece.
 
         Args:
             code: The status code.
             text: The status text.
+            request_id: The name of the call; see `status_fields`.
         """
         if code == StatusCode.OK:
             await self.send_initial_metadata()
+        fields = status_fields(code, text, request_id)
         if self._begun:
-            await self._send_trailers(code, text)
+            await self._send_trailers(fields)
         else:
             self._begun = True
-            await self._send_failure(code, text)
+            await self._send_failure(fields)
 
     @abstractmethod
     async def _send_headers(self) -> None: ...
@@ -119,10 +123,10 @@ class Replies(ABC):
     async def _send_message(self, body: bytes) -> None: ...
 
     @abstractmethod
-    async def _send_trailers(self, code: StatusCode, text: str) -> None: ...
+    async def _send_trailers(self, fields: Fields) -> None: ...
 
     @abstractmethod
-    async def _send_failure(self, code: StatusCode, text: str) -> None: ...
+    async def _send_failure(self, fields: Fields) -> None: ...
 
 
 class Calls:
@@ -144,11 +148,11 @@ class Calls:
         """How many there are."""
         return len(self._tasks)
 
-    async def run(self, call: Call, requests: Requests, replies: Replies, read: Coroutine[Any, Any, None]) -> None:
-        """Run a call until it has ended or its client has gone.
+    async def run(self, head: CallHead, requests: Requests, replies: Replies, read: Coroutine[Any, Any, None]) -> None:
+        """Run a call, if it is admitted, until it has ended or its client has gone.
 
         Args:
-            call: The call.
+            head: What its headers say.
             requests: Its requests.
             replies: Where its replies go.
             read: Fills the requests from what the client sends; returns when the client has gone.
@@ -156,6 +160,12 @@ class Calls:
         if self._ending.is_set():
             read.close()
             await _in_time(replies.send_status(StoppingError.code, StoppingError.default_text))
+            return
+        try:
+            call = self.dispatcher.admit(head)
+        except CallError as error:
+            read.close()
+            await _in_time(replies.send_status(error.code, error.text, error.request_id))
             return
         running = asyncio.ensure_future(self._answer(call, requests, replies))
         reading = asyncio.ensure_future(read)

@@ -7,17 +7,17 @@ cancels its call; it is never taken for one that was ended, which would commit h
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from store.errors import StatusCode, ThreaddError
-from threadd.api.dispatcher import REQUEST_ID, Call, Dispatcher
+from threadd.api.dispatcher import REQUEST_ID, Call, CallHead, Dispatcher
 from threadd.api.statuses import NOT_TAKEN, CallError, DeadlineError, InvalidRequestError, call_error
 from threadd.web.frames import FrameDecoder, message_frame
 from threadd.web.http2 import ServerConnection, Stream
-from threadd.web.http2_frames import ConnectionEndedError, ErrorCode, Headers, literal, string
+from threadd.web.http2_frames import FIELD_OVERHEAD, ConnectionEndedError, ErrorCode, Headers, literal, string
 from threadd.web.metadata import Metadata, from_fields, status_fields, timeout_of
 from threadd.web.peers import peer_text
 
@@ -29,10 +29,15 @@ _NOT_GRPC: Final = literal(b":status", b"415")
 
 _QUEUED_MESSAGES = 16
 _QUEUED_BYTES = 1 << 20
-_REQUESTS_KEPT = 64
-_REST_SECONDS = 0.1
+_KEPT_BYTES: Final = 16 * 1024
+"""How many bytes of headers a connection keeps for further calls that send the same."""
+
+_REST_SECONDS: Final = 0.1
+"""How long a client may go on sending before it is told that its call has failed: some report a write that failed
+instead of the reason."""
+
 _MAX_STREAMS: Final = 10_000
-"""How many streams a client may have open at once: listeners share a connection."""
+"""How many streams a client may have open at once, once it is known who calls: listeners share a connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class _Request:
         metadata: Everything else.
         timeout: How long the call may take, in seconds; None for any time.
         refusal: What is wrong with them.
+        size: Their size, as RFC 7541 (4.1) counts it.
     """
 
     headers: Headers
@@ -52,6 +58,7 @@ class _Request:
     metadata: Metadata
     timeout: float | None = None
     refusal: CallError | None = None
+    size: int = 0
 
     @classmethod
     def of(cls, headers: Headers) -> "_Request":
@@ -61,9 +68,10 @@ class _Request:
         if not grpc:
             return cls(headers, "", [])
         method = fields[b":path"].decode("latin-1")
+        size = sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in headers)
         try:
             metadata = from_fields(pair for pair in headers if not pair[0].startswith(b":"))
-            return cls(headers, method, metadata, timeout_of(metadata))
+            return cls(headers, method, metadata, timeout_of(metadata), size=size)
         except ThreaddError as error:
             return cls(headers, method, [], None, CallError(error.code, error.text))
 
@@ -106,13 +114,14 @@ class GrpcConnection(asyncio.Protocol):
         self._dispatcher = dispatcher
         self._connections = connections
         self._loop = asyncio.get_running_loop()
-        self._http2 = ServerConnection(self, max_streams=_MAX_STREAMS)
+        self._http2 = ServerConnection(self)
         self._transport: asyncio.Transport | None = None
         self._peer = ""
         self._flushing = False
         self._writable = asyncio.Event()
         self._writable.set()
         self._known: dict[int, _Request] = {}
+        self._known_bytes = 0
         self._ending = False
         self.tasks: set[asyncio.Task[None]] = set()
         self.heard = self._loop.time()
@@ -177,21 +186,45 @@ class GrpcConnection(asyncio.Protocol):
 
     def opened(self, stream: Stream, headers: Headers) -> None:
         """See `Streams`."""
-        request = self._known.get(id(headers))
-        if request is None:
-            request = _Request.of(headers)
-            if len(self._known) == _REQUESTS_KEPT:
-                self._known.clear()
-            self._known[id(headers)] = request
+        known = self._known.get(id(headers))
+        request = known or _Request.of(headers)
         if not request.method:
             self._http2.end(stream, _NOT_GRPC)
         elif request.refusal is not None or self._ending:
             self._fail(stream, request.refusal or CallError(StatusCode.UNAVAILABLE, _ENDING))
         else:
-            method = self._dispatcher.methods.get(request.method)
-            deadline = None if request.timeout is None else self._loop.time() + request.timeout
-            owner = _Unary if method is not None and method.is_unary else _Streaming
-            stream.owner = owner(self, stream, request, deadline)
+            is_admitted = self._admit(stream, request)
+            if is_admitted and known is None:
+                self._keep(request)
+
+    def _admit(self, stream: Stream, request: _Request) -> bool:
+        """Admit a call by its headers, or refuse it and keep none of its body; returns which."""
+        method = self._dispatcher.methods.get(request.method)
+        is_unary = method is not None and method.is_unary
+        deadline = None if request.timeout is None else self._loop.time() + request.timeout
+        # One time limit for the whole of a stream costs less than one for each of its messages.
+        head = CallHead(request.method, request.metadata, Replies(self, stream), deadline if is_unary else None)
+        try:
+            call = self._dispatcher.admit(head)
+        except CallError as error:
+            if method is None or method.client_streaming:
+                stream.owner = _Refused(self, stream, error)
+            else:
+                self._fail(stream, error)
+            return False
+        if call.principal.is_known:
+            self._http2.allow_streams(_MAX_STREAMS)
+        stream.owner = _Unary(self, stream, call) if is_unary else _Streaming(self, stream, call, deadline)
+        return True
+
+    def _keep(self, request: _Request) -> None:
+        """Remember what headers mean: a client sends the same ones with most of its calls."""
+        if self._known_bytes + request.size > _KEPT_BYTES:
+            self._known.clear()
+            self._known_bytes = 0
+        if request.size <= _KEPT_BYTES:
+            self._known[id(request.headers)] = request
+            self._known_bytes += request.size
 
     def received(self, stream: Stream, data: bytes) -> None:
         """See `Streams`."""
@@ -200,14 +233,14 @@ class GrpcConnection(asyncio.Protocol):
 
     def half_closed(self, stream: Stream) -> None:
         """See `Streams`."""
-        if isinstance(stream.owner, _Unary | _Streaming):
+        if isinstance(stream.owner, _Unary | _Streaming | _Refused):
             stream.owner.half_closed()
 
     def broken(self, stream: Stream) -> None:
         """See `Streams`."""
         owner, stream.owner = stream.owner, None
-        if isinstance(owner, _Unary | _Streaming) and owner.task is not None:
-            owner.task.cancel()
+        if isinstance(owner, _Unary | _Streaming | _Refused):
+            owner.broken()
 
     def sent(self, stream: Stream) -> None:
         """See `Streams`."""
@@ -223,10 +256,9 @@ class GrpcConnection(asyncio.Protocol):
         task.add_done_callback(self.tasks.discard)
         return task
 
-    async def answer(self, stream: Stream, request: _Request, deadline: float | None, body: bytes) -> None:
+    async def answer(self, stream: Stream, call: Call, body: bytes) -> None:
         """Run a call of one request and one reply."""
         try:
-            call = Call(request.method, request.metadata, Replies(self, stream), deadline)
             reply = await self._dispatcher.invoke_unary(call, body)
         except CallError as error:
             self._fail(stream, error)
@@ -240,11 +272,9 @@ class GrpcConnection(asyncio.Protocol):
             self._http2.end(stream, _well(call))
         self._flush_soon()
 
-    async def converse(self, stream: Stream, request: _Request, deadline: float | None, owner: "_Streaming") -> None:
+    async def converse(self, stream: Stream, call: Call, deadline: float | None, owner: "_Streaming") -> None:
         """Run any other call."""
-        replies = Replies(self, stream)
-        # One time limit for the call costs less than one for each of its messages.
-        call = Call(request.method, request.metadata, replies)
+        replies = cast("Replies", call.head.transport)
         failure: CallError | None = None
         limit = asyncio.timeout_at(deadline)
         try:
@@ -257,7 +287,7 @@ class GrpcConnection(asyncio.Protocol):
         except TimeoutError:
             if not limit.expired():
                 raise
-            failure = call_error(DeadlineError(), request.method, call.request_id())
+            failure = call_error(DeadlineError(), call.method, call.request_id())
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -290,10 +320,15 @@ class GrpcConnection(asyncio.Protocol):
         self._http2.send_headers(stream, _HEADERS)
         self._flush_soon()
 
-    def fail(self, stream: Stream, error: ThreaddError) -> None:
-        """End a stream that sent what it may not."""
-        self._fail(stream, CallError(error.code, error.text))
+    def fail(self, stream: Stream, error: CallError) -> None:
+        """End a stream whose call did not get to run."""
+        self._fail(stream, error)
         stream.owner = None
+        self._flush_soon()
+
+    def later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Do something after a time."""
+        return self._loop.call_later(seconds, callback)
 
     def consumed(self, stream: Stream, size: int) -> None:
         """Let a client send so many bytes more."""
@@ -301,7 +336,10 @@ class GrpcConnection(asyncio.Protocol):
         self._flush_soon()
 
     def _fail(self, stream: Stream, error: CallError, *, begun: bool = False) -> None:
-        fields = [literal(name.encode(), value.encode()) for name, value in status_fields(error.code, error.text)]
+        fields = [
+            literal(name.encode(), value.encode())
+            for name, value in status_fields(error.code, error.text, error.request_id)
+        ]
         self._http2.end(stream, b"".join(fields if begun else [_HEADERS, *fields]))
 
     def _flush_soon(self) -> None:
@@ -343,13 +381,32 @@ class Replies:
 
 
 @dataclass(slots=True, eq=False)
+class _Refused:
+    """A call that was refused by its headers, until its client has ended its half or had the time to."""
+
+    connection: GrpcConnection
+    stream: Stream
+    error: CallError
+    timer: asyncio.TimerHandle = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.timer = self.connection.later(_REST_SECONDS, self.half_closed)
+
+    def half_closed(self) -> None:
+        self.timer.cancel()
+        self.connection.fail(self.stream, self.error)
+
+    def broken(self) -> None:
+        self.timer.cancel()
+
+
+@dataclass(slots=True, eq=False)
 class _Unary:
     """A call of one request, until that is whole."""
 
     connection: GrpcConnection
     stream: Stream
-    request: _Request
-    deadline: float | None
+    call: Call
     task: asyncio.Task[None] | None = None
     decoder: FrameDecoder = field(init=False)
     bodies: list[bytes] = field(default_factory=list)
@@ -361,7 +418,7 @@ class _Unary:
         try:
             self.bodies += self.decoder.feed(data)
         except ThreaddError as error:
-            self.connection.fail(self.stream, error)
+            self._fail(error)
         else:
             if self.stream.remote_open:
                 self.connection.consumed(self.stream, len(data))
@@ -370,12 +427,18 @@ class _Unary:
         try:
             self.decoder.finish()
             if len(self.bodies) != 1:
-                raise InvalidRequestError(f"a call of {self.request.method} has one request, not {len(self.bodies)}")
+                raise InvalidRequestError(f"a call of {self.call.method} has one request, not {len(self.bodies)}")
         except ThreaddError as error:
-            self.connection.fail(self.stream, error)
+            self._fail(error)
             return
-        work = self.connection.answer(self.stream, self.request, self.deadline, self.bodies[0])
-        self.task = self.connection.start(work)
+        self.task = self.connection.start(self.connection.answer(self.stream, self.call, self.bodies.pop()))
+
+    def broken(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+    def _fail(self, error: ThreaddError) -> None:
+        self.connection.fail(self.stream, CallError(error.code, error.text, self.call.request_id()))
 
 
 @dataclass(slots=True, eq=False)
@@ -384,7 +447,7 @@ class _Streaming:
 
     connection: GrpcConnection
     stream: Stream
-    request: _Request
+    call: Call
     deadline: float | None
     task: asyncio.Task[None] | None = None
     drained: asyncio.Event = field(default_factory=asyncio.Event)
@@ -399,7 +462,7 @@ class _Streaming:
 
     def __post_init__(self) -> None:
         self._decoder = FrameDecoder(self.connection._dispatcher.max_message_bytes)  # noqa: SLF001
-        self.task = self.connection.start(self.connection.converse(self.stream, self.request, self.deadline, self))
+        self.task = self.connection.start(self.connection.converse(self.stream, self.call, self.deadline, self))
 
     def received(self, data: bytes) -> None:
         try:
@@ -422,6 +485,10 @@ class _Streaming:
             self._end(error)
         else:
             self._end(None)
+
+    def broken(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
 
     def _end(self, error: ThreaddError | None) -> None:
         if not self._ended:

@@ -9,6 +9,9 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MAX_FRAME_BYTES: Final = 16_384
 MAX_WINDOW: Final = (1 << 31) - 1
+FIELD_OVERHEAD: Final = 32
+"""What a header counts beside its name and its value, in bytes (RFC 7541, 4.1)."""
+
 
 HEAD = struct.Struct(">HBBBI")
 NUMBER = struct.Struct(">I")

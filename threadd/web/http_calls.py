@@ -10,10 +10,10 @@ from typing import Final
 
 from starlette.datastructures import Headers
 
-from store.errors import StatusCode, ThreaddError
-from threadd.api.dispatcher import Call
+from store.errors import ThreaddError
+from threadd.api.dispatcher import CallHead
 from threadd.web import cors, metadata
-from threadd.web.calls import Calls, Receive, Replies, Requests, Scope, Send
+from threadd.web.calls import Calls, Fields, Receive, Replies, Requests, Scope, Send
 from threadd.web.frames import FrameDecoder, TextDecoder, block_frame, encode_text, message_frame
 from threadd.web.peers import peer_of
 
@@ -59,7 +59,7 @@ class HttpCalls:
         method = dispatcher.methods.get(scope["path"])
         requests = Requests(single=method is None or not method.client_streaming)
         body = _Body(requests, FrameDecoder(dispatcher.max_message_bytes), TextDecoder() if is_text else None)
-        await self._calls.run(Call(scope["path"], fields, replies, deadline), requests, replies, body.read(receive))
+        await self._calls.run(CallHead(scope["path"], fields, replies, deadline), requests, replies, body.read(receive))
 
 
 def _media_type(headers: Headers) -> str:
@@ -133,11 +133,11 @@ class _HttpReplies(Replies):
     async def _send_message(self, body: bytes) -> None:
         await self._piece(message_frame(body), more=True)
 
-    async def _send_trailers(self, code: StatusCode, text: str) -> None:
-        await self._piece(block_frame(metadata.status_fields(code, text)), more=False)
+    async def _send_trailers(self, fields: Fields) -> None:
+        await self._piece(block_frame(fields), more=False)
 
-    async def _send_failure(self, code: StatusCode, text: str) -> None:
-        await self._start([*self._fields, *metadata.status_fields(code, text), ("content-length", "0")])
+    async def _send_failure(self, fields: Fields) -> None:
+        await self._start([*self._fields, *fields, ("content-length", "0")])
         await self._send({"type": "http.response.body", "body": b""})
 
     async def _start(self, fields: list[tuple[str, str]]) -> None:

@@ -104,17 +104,19 @@ def timeout_of(metadata: Metadata) -> float | None:
     return None
 
 
-def status_fields(code: StatusCode, text: str) -> list[tuple[str, str]]:
+def status_fields(code: StatusCode, text: str, request_id: str = "") -> list[tuple[str, str]]:
     """How a call ended, as trailers; it is named as it stands in the log.
 
     Args:
         code: The status code.
         text: The status text; empty if there is nothing to say.
+        request_id: The name of the call; empty for that of the call in whose course this is said, if there is one.
     """
     fields = [("grpc-status", str(int(code))), ("grpc-message", percent_encode(text))]
-    request_id = current_request_id.get()
-    if request_id is not None:
-        fields.append((REQUEST_ID, request_id()))
+    if not request_id and (current := current_request_id.get()) is not None:
+        request_id = current()
+    if request_id:
+        fields.append((REQUEST_ID, request_id))
     return fields
 
 

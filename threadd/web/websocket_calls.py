@@ -7,10 +7,10 @@ half. Headers, replies and trailers go back as frames, a websocket message each.
 import asyncio
 from typing import Final
 
-from store.errors import StatusCode, ThreaddError
-from threadd.api.dispatcher import Call
+from store.errors import ThreaddError
+from threadd.api.dispatcher import CallHead
 from threadd.web import metadata
-from threadd.web.calls import Calls, Message, Receive, Replies, Requests, Scope, Send
+from threadd.web.calls import Calls, Fields, Message, Receive, Replies, Requests, Scope, Send
 from threadd.web.frames import FrameDecoder, FramingError, block_frame, message_frame
 from threadd.web.peers import peer_of
 
@@ -84,7 +84,7 @@ class WebsocketCalls:
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
         requests = Requests(single=not dispatcher.methods[method].client_streaming)
         await self._calls.run(
-            Call(method, fields, replies, deadline),
+            CallHead(method, fields, replies, deadline),
             requests,
             replies,
             _read(receive, requests, FrameDecoder(dispatcher.max_message_bytes)),
@@ -138,11 +138,11 @@ class _WebsocketReplies(Replies):
     async def _send_message(self, body: bytes) -> None:
         await self._frame(message_frame(body))
 
-    async def _send_trailers(self, code: StatusCode, text: str) -> None:
-        await self._frame(block_frame(metadata.status_fields(code, text)))
+    async def _send_trailers(self, fields: Fields) -> None:
+        await self._frame(block_frame(fields))
 
-    async def _send_failure(self, code: StatusCode, text: str) -> None:
-        await self._frame(block_frame([_CONTENT_TYPE, *metadata.status_fields(code, text)]))
+    async def _send_failure(self, fields: Fields) -> None:
+        await self._frame(block_frame([_CONTENT_TYPE, *fields]))
 
     async def _frame(self, frame: bytes) -> None:
         await self._send({"type": "websocket.send", "bytes": frame})
