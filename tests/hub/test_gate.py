@@ -152,7 +152,7 @@ async def test_of_two_at_once_one_gets_the_name(alice: Client) -> None:
     assert [result if isinstance(result, str) else type(result).__name__ for result in results] == [
         "done",
         "done",
-        "DuplicateKeyError",
+        "ThreadOwnedError",
     ]
 
 
@@ -171,6 +171,8 @@ async def test_the_quota(alice: Client, bob: Client) -> None:
         await alice.call(NEW_DB, hub.thread(str(n)))
     code, text = await alice.refusal(NEW_DB, hub.thread("3"))
     assert (code, text) == (StatusCode.UNKNOWN, "number of threads per owner exceeds quota")
+    # A client that makes a database that it has already learns that it has it.
+    assert "multiple write errors" in (await alice.refusal(NEW_DB, hub.thread("2")))[1]
     await bob.call(NEW_DB, hub.thread("3"))
     await alice.call(DELETE_DB, hub.thread("0"))
     await alice.call(NEW_DB, hub.thread("4"))

@@ -132,6 +132,20 @@ class DuplicateKeyError(ThreaddError):
         super().__init__(f"E11000 duplicate key error: {what}")
 
 
+class ThreadOwnedError(DuplicateKeyError):
+    """The owner has that thread already.
+
+    The text also has what the hosted Hub's database said by way of an older driver: `@textile/threaddb` looks for it to
+    open a database that exists. A name that another thread has is not this error, lest that client take it for its own.
+
+    Args:
+        thread: The text of the thread's ID.
+    """
+
+    def __init__(self, thread: str) -> None:
+        super().__init__(f"threads: thread '{thread}' of this owner (multiple write errors)")
+
+
 class InvalidApiKeyError(ThreaddError):
     """An API key or secret that is to be imported cannot be one."""
 

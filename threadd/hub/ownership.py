@@ -16,7 +16,7 @@ from store.accounts import OwnedThreadRow
 from store.engine import Transaction
 from store.failpoints import Failpoint
 from store.overlay import Overlay
-from threadd.hub.errors import DuplicateKeyError, ThreadNameError, ThreadQuotaError
+from threadd.hub.errors import DuplicateKeyError, ThreadNameError, ThreadOwnedError, ThreadQuotaError
 
 DEFAULT_QUOTA = 100
 
@@ -84,12 +84,13 @@ class Ownership:
             raise ThreadNameError
         if len(name) > _MAX_NAME:
             raise ThreadNameError(f"name may have at most {_MAX_NAME} characters")
-        if self._quota and sum(1 for _ in rows.list_owned_threads(self._overlay, owner)) >= self._quota:
-            raise ThreadQuotaError
         if rows.get_owned_thread(self._overlay, owner, thread.bytes) is not None:
-            raise DuplicateKeyError(f"threads: thread '{thread.text}' of this owner")
+            raise ThreadOwnedError(thread.text)
         if name and rows.find_owned_thread(self._overlay, owner, name) is not None:
             raise DuplicateKeyError(f"threads: name '{name}' of this owner")
+        # What is there already is no matter of the quota.
+        if self._quota and sum(1 for _ in rows.list_owned_threads(self._overlay, owner)) >= self._quota:
+            raise ThreadQuotaError
 
     async def drop(self, owner: bytes, thread: ThreadID) -> None:
         """End an ownership; of a thread that the owner has not, nothing happens.
