@@ -322,8 +322,10 @@ async def test_usage(house, users_door, user, sign_up):
     stubs = jane.accounts.of(users_door.service)
     usage = await stubs("GetUsage")
     assert (usage.customer.email, usage.customer.account_type) == ("jane@example.org", 0)
-    assert set(usage.usage.usage) == {"stored_data", "network_egress", "instance_reads", "instance_writes"}
-    assert all(one.units == one.total == one.cost == 0 for one in usage.usage.usage.values())
+    # Programs of the Hub read both messages without looking whether they are there.
+    assert usage.HasField("customer")
+    assert usage.HasField("usage")
+    assert (dict(usage.usage.usage), dict(usage.customer.daily_usage)) == ({}, {})
     assert (await user(ALICE)("GetUsage")).customer.account_type == 2
 
     assert await stubs.refused("GetUsage", key="?") == (StatusCode.FAILED_PRECONDITION, "Invalid public key")

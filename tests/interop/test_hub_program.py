@@ -111,6 +111,20 @@ def test_an_account_from_its_beginning_to_its_end(start_daemon, home):
     daemon.stop()
 
 
+def test_usage_where_nothing_is_metered(start_daemon, home):
+    daemon = start_daemon()
+    jane = home(daemon)
+    jane.init("jane")
+    said = jane.hub("billing", "usage")
+    for shown in ("Account status: not metered", "Account balance: $0.00", "Subscription status: none"):
+        assert shown in said
+    assert "%" not in said
+    assert "Invalid public key" in jane.hub("billing", "usage", "--user", "jane", status=1)
+    for command in ("users", "setup", "portal"):
+        assert "Billing is not enabled" in jane.hub("billing", command, status=1)
+    daemon.stop()
+
+
 def test_two_developers_and_their_organisation(start_daemon, home):
     daemon = start_daemon()
     jane, john = home(daemon, "jane"), home(daemon, "john")

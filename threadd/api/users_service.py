@@ -21,12 +21,9 @@ from threadd.hub.mailboxes import Letter, Message, Page
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["APIService"]
 
 _USER = 2
-_METERED = {
-    "stored_data": "Stored data",
-    "network_egress": "Network egress",
-    "instance_reads": "ThreadDB reads",
-    "instance_writes": "ThreadDB writes",
-}
+# What the `hub` program shows of an account where nothing is metered.
+_ACCOUNT_STATUS = "not metered"
+_SUBSCRIPTION_STATUS = "none"
 
 
 class UsersService:
@@ -104,7 +101,11 @@ class UsersService:
         return pb.DeleteSentboxMessageResponse()
 
     async def get_usage(self, call: Call, request: pb.GetUsageRequest) -> pb.GetUsageResponse:
-        """Tell what the caller, or a user of the caller's keys, has used: nothing is metered here, so it is nothing."""
+        """Tell what the caller, or a user of the caller's keys, has used: no entries, since nothing is metered here.
+
+        An entry of zeros would be worse than none: the `hub` program reads the period of each and divides by the sum of
+        what is used and what is free.
+        """
         key, parent = call.identity, None
         if request.key:
             try:
@@ -120,9 +121,10 @@ class UsersService:
             parent_key=parent.text if parent is not None else "",
             email=account.email if account is not None else "",
             account_type=_USER if is_user else account.kind if account is not None else 0,
-            daily_usage=_usage(),
+            account_status=_ACCOUNT_STATUS,
+            subscription_status=_SUBSCRIPTION_STATUS,
         )
-        return pb.GetUsageResponse(customer=customer, usage=billingd_pb2.GetCustomerUsageResponse(usage=_usage()))
+        return pb.GetUsageResponse(customer=customer, usage=billingd_pb2.GetCustomerUsageResponse())
 
     async def archives_ls(self, _call: Call, _request: pb.ArchivesLsRequest) -> NoReturn:
         """There are no archives."""
@@ -166,7 +168,3 @@ def _message(message: Message) -> pb.Message:
         read_at=message.read_at,
         **{"from": message.sender},
     )
-
-
-def _usage() -> dict[str, billingd_pb2.Usage]:
-    return {name: billingd_pb2.Usage(description=text) for name, text in _METERED.items()}

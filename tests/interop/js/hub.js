@@ -178,7 +178,7 @@ async function mail(checks, host, keys) {
   await checks.check('users/usage', async () => {
     const { customer, usage } = await ada.users.getUsage()
     equal(customer.key, ada.identity.public.toString())
-    equal(usage.usageMap.map(([, used]) => used.total), [0, 0, 0, 0])
+    equal([customer.dailyUsageMap, usage.usageMap], [[], []])
   })
 }
 
