@@ -7,6 +7,7 @@ A document in memory is what `json` makes of the text, except that a number with
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any, TypeAlias
@@ -129,6 +130,15 @@ def to_bytes(value: Any) -> bytes:
         text = _plain.encode(value)
     except _HasLiteralError:
         text = _encode(value)
+    return _escaped(text)
+
+
+def to_comparable_bytes(value: Any) -> bytes:
+    """Write a JSON value as `to_bytes` does, but each number alike, however it was read and written."""
+    return _escaped(_comparable.encode(value))
+
+
+def _escaped(text: str) -> bytes:
     for character, escape in _ESCAPES:
         text = text.replace(character, escape)
     return text.encode()
@@ -146,13 +156,19 @@ def _stop_at_literal(_value: object) -> object:
     raise _HasLiteralError
 
 
-_plain = json.JSONEncoder(
-    ensure_ascii=False,
-    sort_keys=True,
-    separators=(",", ":"),
-    check_circular=False,
-    default=_stop_at_literal,
-)
+def _number_of(value: Any) -> object:
+    """The number of a `Literal`, as a reader that knows no literals has it: the rest of a document is plain JSON."""
+    return int(value.text) if value.text.removeprefix("-").isdigit() else value.number
+
+
+def _encoder(default: Callable[[Any], object]) -> json.JSONEncoder:
+    return json.JSONEncoder(
+        ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False, default=default
+    )
+
+
+_plain = _encoder(_stop_at_literal)
+_comparable = _encoder(_number_of)
 
 
 def _encode(value: Any) -> str:

@@ -19,10 +19,39 @@ Order: TypeAlias = tuple[int, Any]
 _MISSING = object()
 
 
-@lru_cache(maxsize=1024)
+_MOST_NAMES = 64
+_MOST_CHARACTERS = 4_096
+"""Of more names, or longer ones, no decoder is made and kept: a query may name any number of fields."""
+
+_decode_all: Callable[[bytes], Document] = msgspec.json.Decoder(dict[str, Any]).decode
+
+
 def decoder_of(names: frozenset[str]) -> Callable[[bytes], Document]:
-    """Reads only some of a document's outermost fields, which is several times as fast as reading all."""
-    return msgspec.json.Decoder(TypedDict("Fields", dict.fromkeys(names, Any), total=False)).decode  # type: ignore[operator]
+    """Give what reads some of a document's outermost fields, which is several times as fast as reading all.
+
+    Args:
+        names: Their names.
+
+    Returns:
+        A function of a text as `documents.to_bytes` writes it. It gives those fields that are there, and may give
+        others too. A number is an int or a float, without the characters that it was written with.
+    """
+    if len(names) > _MOST_NAMES or sum(map(len, names)) > _MOST_CHARACTERS:
+        return _decode_all
+    return _decoder_of(names)
+
+
+@lru_cache(maxsize=256)
+def _decoder_of(names: frozenset[str]) -> Callable[[bytes], Document]:
+    decode: Callable[[bytes], Document]
+    decode = msgspec.json.Decoder(TypedDict("Fields", dict.fromkeys(names, Any), total=False)).decode  # type: ignore[operator]
+    sample = dict.fromkeys(names)
+    try:
+        # msgspec (0.22) takes a TypedDict's key for "" until its str holds its UTF-8 form, which encoding leaves there.
+        text = msgspec.json.encode(sample)
+    except UnicodeEncodeError:
+        return _decode_all  # No text holds such a name.
+    return decode if decode(text) == sample else _decode_all
 
 
 def value_at(document: Document, path: Path) -> Any:
@@ -52,7 +81,7 @@ def sort_key(document: Document, path: Path) -> Order:
         return 3, as_double(value)
     if isinstance(value, str):
         return 4, value
-    return 5 if isinstance(value, list) else 6, documents.to_bytes(value)
+    return 5 if isinstance(value, list) else 6, documents.to_comparable_bytes(value)
 
 
 def order_bytes(order: Order) -> bytes:
