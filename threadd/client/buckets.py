@@ -151,7 +151,12 @@ class Bucket:
         """Put files at their paths with one change of the bucket; arguments, result and errors as `push`.
 
         What was taken before an error may be in the bucket.
+
+        Raises:
+            TypeError: It is no mapping of paths to contents.
         """
+        if not isinstance(files, Mapping):
+            raise TypeError(f"files are a mapping of paths to contents, not one {type(files).__name__}")
         replies = self._connection.upload(SERVICE, "PushPaths", _push_paths(self.key, root, files), self._metadata)
         async with aclosing(replies):
             async for _ in replies:

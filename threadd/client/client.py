@@ -11,6 +11,7 @@ from threadd.client.connection import API, Connection
 from threadd.client.credentials import ApiKey, Credentials, Identity
 from threadd.client.databases import CollectionConfig, Database, DatabaseInfo, config_message
 from threadd.client.errors import refused_by
+from threadd.client.instances import many
 from threadd.client.transactions import Conversation
 
 
@@ -91,7 +92,8 @@ class Client:
             RefusedError: The daemon refused it.
         """
         thread_id = ThreadID.random(Variant.RAW, os.urandom) if thread is None else _thread_id(thread)
-        request = pb.NewDBRequest(dbID=thread_id.bytes, name=name, collections=map(config_message, collections))
+        configs = [config_message(config) for config in many(collections, "collections")]
+        request = pb.NewDBRequest(dbID=thread_id.bytes, name=name, collections=configs)
         await self._connection.unary(API, "NewDB", request, pb.NewDBReply)
         return Database(self._connection, thread_id)
 

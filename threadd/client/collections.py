@@ -10,7 +10,7 @@ from proto import threadd_pb2
 from proto import threads_pb2 as pb
 from threadd.client import listening, transactions
 from threadd.client.connection import API, OWN, Connection
-from threadd.client.instances import decode, encode
+from threadd.client.instances import decode, encode_all, many
 from threadd.client.listening import Event
 from threadd.client.queries import EVERYTHING, Query
 from threadd.client.transactions import ReadTransaction, WriteTransaction
@@ -64,32 +64,35 @@ class Collection(Generic[T]):
 
         Raises:
             RefusedError: The daemon refused them.
+            TypeError: It is one instance, or a string, and no list of instances; so do all that take several.
         """
-        texts = [encode(instance) for instance in instances]
+        texts = encode_all(instances)
         request = pb.CreateRequest(dbID=self._thread.bytes, collectionName=self.name, instances=texts)
         reply = await self._connection.unary(API, "Create", request, pb.CreateReply)
         return list(reply.instanceIDs)
 
     async def save(self, instances: Iterable[T]) -> None:
         """Replace instances by their ``_id``, or create them; all or none."""
-        texts = [encode(instance) for instance in instances]
+        texts = encode_all(instances)
         request = pb.SaveRequest(dbID=self._thread.bytes, collectionName=self.name, instances=texts)
         await self._connection.unary(API, "Save", request, pb.SaveReply)
 
     async def verify(self, instances: Iterable[T]) -> None:
         """Ask what `save` would say; nothing is written."""
-        texts = [encode(instance) for instance in instances]
+        texts = encode_all(instances)
         request = pb.VerifyRequest(dbID=self._thread.bytes, collectionName=self.name, instances=texts)
         await self._connection.unary(API, "Verify", request, pb.VerifyReply)
 
     async def delete(self, instance_ids: Iterable[str]) -> None:
         """Delete instances; one that is not there is no error."""
-        request = pb.DeleteRequest(dbID=self._thread.bytes, collectionName=self.name, instanceIDs=instance_ids)
+        ids = many(instance_ids, "instance IDs")
+        request = pb.DeleteRequest(dbID=self._thread.bytes, collectionName=self.name, instanceIDs=ids)
         await self._connection.unary(API, "Delete", request, pb.DeleteReply)
 
     async def has(self, instance_ids: Iterable[str]) -> bool:
         """Ask whether all of some instances are there."""
-        request = pb.HasRequest(dbID=self._thread.bytes, collectionName=self.name, instanceIDs=instance_ids)
+        ids = many(instance_ids, "instance IDs")
+        request = pb.HasRequest(dbID=self._thread.bytes, collectionName=self.name, instanceIDs=ids)
         return (await self._connection.unary(API, "Has", request, pb.HasReply)).exists
 
     async def get(self, instance_id: str) -> T:

@@ -12,7 +12,7 @@ from threadd.client import listening
 from threadd.client.buckets import Buckets
 from threadd.client.collections import Collection
 from threadd.client.connection import API, Connection
-from threadd.client.instances import Document
+from threadd.client.instances import Document, many
 from threadd.client.listening import Event
 from threadd.client.transactions import WriteTransaction
 
@@ -65,12 +65,17 @@ class DatabaseInfo:
 
 
 def config_message(config: CollectionConfig) -> pb.CollectionConfig:
-    """Give a configuration as it is sent."""
-    paths = dict.fromkeys((*config.indexes, *config.unique))
+    """Give a configuration as it is sent.
+
+    Raises:
+        TypeError: Its indexes are a string, and no list of paths.
+    """
+    unique = many(config.unique, "paths of unique indexes")
+    paths = dict.fromkeys((*many(config.indexes, "paths of indexes"), *unique))
     return pb.CollectionConfig(
         name=config.name,
         schema=json.dumps(_ANY_OBJECT if config.schema is None else config.schema).encode(),
-        indexes=[pb.Index(path=path, unique=path in config.unique) for path in paths],
+        indexes=[pb.Index(path=path, unique=path in unique) for path in paths],
         writeValidator=config.write_validator,
         readFilter=config.read_filter,
     )

@@ -9,7 +9,7 @@ from net.thread_id import ThreadID
 from proto import threads_pb2 as pb
 from threadd.client.connection import API, Connection
 from threadd.client.errors import OperationRefusedError, RefusedError, refused_by
-from threadd.client.instances import decode, encode
+from threadd.client.instances import decode, encode_all, many
 from threadd.client.queries import EVERYTHING, Query
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ class ReadTransaction(Generic[T]):
 
     async def has(self, instance_ids: Iterable[str]) -> bool:
         """Ask whether all of some instances are there."""
-        return bool((await self._ask("has", pb.HasRequest(instanceIDs=instance_ids))).exists)
+        return bool((await self._ask("has", pb.HasRequest(instanceIDs=many(instance_ids, "instance IDs")))).exists)
 
     async def get(self, instance_id: str) -> T:
         """Give an instance.
@@ -121,20 +121,20 @@ class WriteTransaction(ReadTransaction[T]):
         Raises:
             OperationRefusedError: They were refused; the transaction goes on without them.
         """
-        request = pb.CreateRequest(instances=[encode(instance) for instance in instances])
+        request = pb.CreateRequest(instances=encode_all(instances))
         return list((await self._ask("create", request)).instanceIDs)
 
     async def save(self, instances: Iterable[T]) -> None:
         """Replace or create instances; raises as `create`."""
-        await self._ask("save", pb.SaveRequest(instances=[encode(instance) for instance in instances]))
+        await self._ask("save", pb.SaveRequest(instances=encode_all(instances)))
 
     async def verify(self, instances: Iterable[T]) -> None:
         """Ask what `save` would say; raises as `create`."""
-        await self._ask("verify", pb.VerifyRequest(instances=[encode(instance) for instance in instances]))
+        await self._ask("verify", pb.VerifyRequest(instances=encode_all(instances)))
 
     async def delete(self, instance_ids: Iterable[str]) -> None:
         """Delete instances; raises as `create`."""
-        await self._ask("delete", pb.DeleteRequest(instanceIDs=instance_ids))
+        await self._ask("delete", pb.DeleteRequest(instanceIDs=many(instance_ids, "instance IDs")))
 
     async def discard(self) -> None:
         """Drop all that the transaction has done."""
