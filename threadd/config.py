@@ -31,6 +31,8 @@ from threadd.setting_texts import (
     parse_positive,
     parse_secret,
     parse_smtp,
+    parse_web_hosts,
+    parse_web_origins,
     parse_word,
 )
 
@@ -139,6 +141,21 @@ SETTINGS: tuple[Setting, ...] = (
         "Let the threads doors, which ask for no key, listen beyond this machine.",
         "",
     ),
+    Setting(
+        "web_origin",
+        "off",
+        parse_web_origins,
+        "Origins whose pages may call the threads grpc-web door, beside pages of this machine: such as "
+        "https://app.example, null, file:// or capacitor://localhost; * for all.",
+        "ORIGIN,..|off",
+    ),
+    Setting(
+        "web_host",
+        "off",
+        parse_web_hosts,
+        "Host names that the threads grpc-web door is reached by, beside those of this machine.",
+        "NAME,..|off",
+    ),
     Setting("tls_cert", "off", parse_file, "Speak TLS at every door, with this certificate (PEM).", _FILE),
     Setting("tls_key", "off", parse_file, "The key of --tls-cert (PEM).", _FILE),
     Setting("threads_per_owner", "100", parse_count, "Threads one owner may have through the Hub; 0: any.", "COUNT"),
@@ -209,6 +226,8 @@ class Settings:
     announce: tuple[Multiaddr, ...]
     pubsub: bool
     threads_open: bool
+    web_origin: frozenset[str]
+    web_host: frozenset[str]
     tls_cert: Path | None
     tls_key: Path | None
     threads_per_owner: int

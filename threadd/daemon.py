@@ -35,6 +35,7 @@ from threadd.web.gateway_door import GatewayDoor
 from threadd.web.grpc_door import GrpcDoor
 from threadd.web.measuring import Measures
 from threadd.web.operator_pages import Front, OperatorPages
+from threadd.web.origins import ANY, OriginRule
 
 # How long calls in flight may take to end, in seconds; the whole drain stays below ten.
 _GRACE = 5.0
@@ -49,6 +50,9 @@ err := threads.NewDB(thread.NewTokenContext(ctx, token), thread.NewIDV1(thread.R
 
 # Named in the addresses of threads by a daemon that talks to no other.
 _UNHEARD = Multiaddr.from_text("/ip4/0.0.0.0/tcp/4006")
+
+# The settings of endpoints whose pages get no say at the threads grpc-web door: strangers may have written them.
+_FOREIGN_PAGES = ("gateway",)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -164,12 +168,28 @@ class _Doors:
         await self._open_grpc("hub_api", settings.hub_api, hub, tls)
         await self._open_grpc("threads_api", settings.threads_api, threads, tls)
         await self._open_web("hub_web", settings.hub_web, hub, tls)
-        await self._open_web("threads_web", settings.threads_web, threads, tls)
         if settings.gateway is not None:
             await self._open_one("gateway", settings.gateway, self._gateway(settings.gateway, tls))
             scheme = "https" if tls else "http"
             self.pages.url = f"{scheme}://{_reachable(self.listening['gateway'])}"
+        # After the gateway, whose port the rule of origins has to know.
+        await self._open_web("threads_web", settings.threads_web, threads, tls, self._origin_rule())
         self._health.set_ready(ready=True)
+
+    def _origin_rule(self) -> OriginRule | None:
+        """Which pages and host names the threads grpc-web door answers; None where it is off."""
+        endpoint, settings = self._settings.threads_web, self._settings
+        if endpoint is None:
+            return None
+        if ANY in settings.web_origin:
+            log.warning("pages of every origin may read and write all threads of this daemon", web_origin=ANY)
+        foreign = [self.listening[name].port for name in _FOREIGN_PAGES if name in self.listening]
+        return OriginRule(
+            origins=settings.web_origin,
+            hosts=settings.web_host | {endpoint.host.lower()},
+            foreign_ports=frozenset(foreign),
+            is_open=not endpoint.is_loopback,
+        )
 
     def _gateway(self, endpoint: Endpoint, tls: Tls | None) -> GatewayDoor:
         options = GatewayOptions(self._settings.gateway_domain, self._settings.gateway_documents)
@@ -190,9 +210,16 @@ class _Doors:
         if endpoint is not None:
             await self._open_one(name, endpoint, GrpcDoor(dispatcher, endpoint.host, endpoint.port, tls))
 
-    async def _open_web(self, name: str, endpoint: Endpoint | None, dispatcher: Dispatcher, tls: Tls | None) -> None:
+    async def _open_web(
+        self,
+        name: str,
+        endpoint: Endpoint | None,
+        dispatcher: Dispatcher,
+        tls: Tls | None,
+        rule: OriginRule | None = None,
+    ) -> None:
         if endpoint is not None:
-            await self._open_one(name, endpoint, WebDoor(dispatcher, endpoint.host, endpoint.port, tls))
+            await self._open_one(name, endpoint, WebDoor(dispatcher, endpoint.host, endpoint.port, tls, rule))
 
     async def _open_one(self, name: str, endpoint: Endpoint, door: GrpcDoor | WebDoor | GatewayDoor) -> None:
         port = await door.open()

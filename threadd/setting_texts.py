@@ -135,6 +135,50 @@ def parse_domain(text: str) -> str:
     return text.lower()
 
 
+# As browsers write an origin, but that a slash at the end is forgiven. Apps and extensions have schemes of their own.
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?", re.ASCII)
+_WHOLE_ORIGINS = frozenset({"*", "null", "file://"})
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+def parse_web_origins(text: str) -> frozenset[str]:
+    """Read the origins of pages, joined by commas, or ``off``; returns them as browsers write them."""
+    if text.lower() == _OFF:
+        return frozenset()
+    return frozenset(_web_origin(part.strip().lower()) for part in text.split(",") if part.strip())
+
+
+def _web_origin(text: str) -> str:
+    if text in _WHOLE_ORIGINS:
+        return text
+    matched = _ORIGIN.fullmatch(text)
+    if matched is None:
+        raise ValueError(
+            "is no origin of a page; write what its browser sends as Origin, such as https://app.example, "
+            "http://app.localhost:8080, null, file:// or capacitor://localhost, or * for all"
+        )
+    scheme, host, port = matched.groups()
+    return f"{scheme}://{host}" + (f":{port}" if port and port != _DEFAULT_PORTS.get(scheme) else "")
+
+
+def parse_web_hosts(text: str) -> frozenset[str]:
+    """Read host names, joined by commas, or ``off``; returns them in lower case."""
+    if text.lower() == _OFF:
+        return frozenset()
+    return frozenset(_web_host(part.strip().lower()) for part in text.split(",") if part.strip())
+
+
+def _web_host(text: str) -> str:
+    if text.startswith("[") and text.endswith("]"):
+        try:
+            return f"[{ipaddress.IPv6Address(text[1:-1])}]"
+        except ValueError:
+            raise ValueError("has no IPv6 address between its brackets; write for example [fd00::1]") from None
+    if not _HOSTNAME.fullmatch(text):
+        raise ValueError("is no host name; write it without scheme and port, for example threads.example.org")
+    return text
+
+
 def parse_count(text: str) -> int:
     """Read a whole number of zero or more."""
     if not (text.isascii() and text.isdigit()):

@@ -250,3 +250,36 @@ def test_a_host_that_is_off_and_what_peers_are_told() -> None:
 def test_what_is_no_address_to_announce(text: str) -> None:
     with pytest.raises(SettingError, match="announce"):
         load(flags={"announce": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("off", []),
+        ("https://app.example", ["https://app.example"]),
+        ("HTTPS://App.Example:443/, http://a.localhost:80", ["https://app.example", "http://a.localhost"]),
+        ("null,file://, capacitor://localhost", ["null", "file://", "capacitor://localhost"]),
+        ("https://[FD00::1]:8443", ["https://[fd00::1]:8443"]),
+        ("*", ["*"]),
+    ],
+)
+def test_origins_are_kept_as_browsers_write_them(text: str, origins: list[str]) -> None:
+    assert load(flags={"web_origin": text}).web_origin == frozenset(origins)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["app.example", "https://", "https://*.example", "https://a.example/path", "https://u@a.example", "https://é"],
+)
+def test_what_is_no_origin(text: str) -> None:
+    with pytest.raises(SettingError, match=r"--web-origin: .* is no origin of a page; write what its browser sends"):
+        load(flags={"web_origin": text})
+
+
+def test_host_names_of_the_threads_web_door() -> None:
+    assert load().web_host == frozenset()
+    named = load(flags={"web_host": "Threads.example.org, 10.0.0.2,[FD00:0::1]"}).web_host
+    assert named == {"threads.example.org", "10.0.0.2", "[fd00::1]"}
+    for text in ("https://a.example", "a.example:6007", "*", "[a.example]"):
+        with pytest.raises(SettingError, match="--web-host: "):
+            load(flags={"web_host": text})

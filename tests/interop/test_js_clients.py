@@ -16,6 +16,8 @@ from typing import NamedTuple
 import pytest
 from daemons import free_ports
 
+from threadd.client import Client
+
 # The first run installs the packages.
 pytestmark = pytest.mark.timeout(600)
 
@@ -99,6 +101,21 @@ def test_the_clients_in_a_browser(start_daemon, run, chromium, tmp_path):
     daemon = start_daemon()
     doors = f"http://{daemon.hub_web}", f"http://{daemon.threads_web}"
     run(daemon, 100, "browser.js", chromium, tmp_path, *doors, json.dumps(make_key(daemon, "user")))
+    daemon.stop()
+
+
+async def test_which_pages_may_call_without_a_key(start_daemon, run, js_programs, chromium, tmp_path):
+    gateway = f"127.0.0.1:{free_ports(1)[0]}"
+    domain = "buckets.localhost"
+    daemon = start_daemon("--gateway", gateway, "--gateway-domain", domain)
+    subprocess.run(["node", str(js_programs / "bundle.js"), str(tmp_path), "attempt.js"], check=True)
+    page = b'<!doctype html><script src="page.js"></script>'
+    async with Client(daemon.threads_api) as client:
+        bucket = await (await client.new_db(name="theirs")).buckets.create("site")
+        await bucket.push_all({"index.html": page, "page.js": (tmp_path / "page.js").read_bytes()})
+        links = await bucket.links()
+    places = {"path": links.url, "name": f"http://{bucket.key}.{domain}:{gateway.rpartition(':')[2]}/"}
+    run(daemon, 11, "origins.js", chromium, tmp_path, f"http://{daemon.threads_web}", json.dumps(places))
     daemon.stop()
 
 

@@ -16,6 +16,7 @@ from threadd.api.dispatcher import Call, CallHead, Dispatcher
 from threadd.api.statuses import NOT_TAKEN, CallError
 from threadd.db.errors import StoppingError
 from threadd.web.metadata import status_fields
+from threadd.web.origins import OriginError, OriginRule
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -134,10 +135,12 @@ class Calls:
 
     Args:
         dispatcher: Answers them.
+        rule: Which pages and host names are answered; None for all.
     """
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, rule: OriginRule | None = None) -> None:
         self.dispatcher = dispatcher
+        self._rule = rule
         self._tasks: set[asyncio.Task[None]] = set()
         self._none = asyncio.Event()
         self._none.set()
@@ -148,18 +151,22 @@ class Calls:
         """How many there are."""
         return len(self._tasks)
 
-    async def run(self, head: CallHead, requests: Requests, replies: Replies, read: Coroutine[Any, Any, None]) -> None:
+    async def run(
+        self, scope: Scope, head: CallHead, requests: Requests, replies: Replies, read: Coroutine[Any, Any, None]
+    ) -> None:
         """Run a call, if it is admitted, until it has ended or its client has gone.
 
         Args:
+            scope: Of the request or of the handshake that the call came with.
             head: What its headers say.
             requests: Its requests.
             replies: Where its replies go.
             read: Fills the requests from what the client sends; returns when the client has gone.
         """
-        if self._ending.is_set():
+        refusal = self._refusal(scope)
+        if refusal is not None:
             read.close()
-            await _in_time(replies.send_status(StoppingError.code, StoppingError.default_text))
+            await _in_time(replies.send_status(refusal.code, refusal.text))
             return
         try:
             call = self.dispatcher.admit(head)
@@ -186,6 +193,14 @@ class Calls:
             # A client that has gone while something was sent to it is an OSError, and no news.
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError | OSError):
                 raise result
+
+    def _refusal(self, scope: Scope) -> ThreaddError | None:
+        if self._rule is not None:
+            try:
+                self._rule.check(scope["headers"])
+            except OriginError as error:
+                return error
+        return StoppingError() if self._ending.is_set() else None
 
     async def _answer(self, call: Call, requests: Requests, replies: Replies) -> None:
         code, text = StatusCode.OK, ""

@@ -1,6 +1,8 @@
-"""What lets pages of any origin call: the reference's threads daemon lets them, and so do these doors.
+"""What lets a page of any origin read an answer; whether it is answered at all is for `threadd.web.origins`.
 
-The headers are those of the facts (section 1, "grpc-web over HTTP").
+A page that is refused is let through the preflight, too: of a preflight that failed its browser shows it nothing, so
+that no page could tell its developer which setting lets it in. The headers are those of the facts (section 1, "grpc-web
+over HTTP").
 """
 
 from typing import Final

@@ -7,6 +7,7 @@ from threadd.api.dispatcher import Dispatcher
 from threadd.tls import Tls
 from threadd.web.app import web_app
 from threadd.web.calls import Calls
+from threadd.web.origins import OriginRule
 from threadd.web.server import DoorServer, config_of
 from threadd.web.sockets import bind
 
@@ -31,11 +32,14 @@ class WebDoor:
         host: An IP address or a host name, an IPv6 address without brackets.
         port: The port; 0 takes a free one.
         tls: What to speak TLS with; None for plain text.
+        rule: Which pages and host names are answered; None for all.
     """
 
-    def __init__(self, dispatcher: Dispatcher, host: str, port: int, tls: Tls | None = None) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, host: str, port: int, tls: Tls | None = None, rule: OriginRule | None = None
+    ) -> None:
         self._host = host
-        self._calls = Calls(dispatcher)
+        self._calls = Calls(dispatcher, rule)
         self._tls = tls
         self._server: DoorServer | None = None
         self._serving: asyncio.Task[None] | None = None

@@ -59,7 +59,8 @@ class HttpCalls:
         method = dispatcher.methods.get(scope["path"])
         requests = Requests(single=method is None or not method.client_streaming)
         body = _Body(requests, FrameDecoder(dispatcher.max_message_bytes), TextDecoder() if is_text else None)
-        await self._calls.run(CallHead(scope["path"], fields, replies, deadline), requests, replies, body.read(receive))
+        head = CallHead(scope["path"], fields, replies, deadline)
+        await self._calls.run(scope, head, requests, replies, body.read(receive))
 
 
 def _media_type(headers: Headers) -> str:

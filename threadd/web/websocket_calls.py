@@ -84,6 +84,7 @@ class WebsocketCalls:
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
         requests = Requests(single=not dispatcher.methods[method].client_streaming)
         await self._calls.run(
+            scope,
             CallHead(method, fields, replies, deadline),
             requests,
             replies,

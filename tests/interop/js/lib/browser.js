@@ -50,4 +50,4 @@ async function withPages(executablePath, folder, run, entry = path.join(__dirnam
   }
 }
 
-module.exports = { withPages }
+module.exports = { bundle, withPages }

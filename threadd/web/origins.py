@@ -1,0 +1,112 @@
+"""Which pages and host names a web endpoint that asks for no key answers.
+
+Any page that is open in a browser of this machine can reach an endpoint on loopback, so what a browser says of the page
+decides: `Origin` (the Fetch standard, 3.2), which no page can leave out of a POST or a websocket's handshake, and
+`Sec-Fetch-Site` (Fetch Metadata). `Host` decides as well: a page whose own name leads to this machine (DNS rebinding)
+is a page of the endpoint's own origin to its browser. Programs send neither of the first two, and need nothing.
+
+Where a header is missing, is there twice, or is not written as browsers write it, the answer is no.
+"""
+
+import dataclasses
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Final
+
+from store.errors import StatusCode, ThreaddError
+
+ANY: Final = "*"
+"""The value of --web-origin that lets pages of every origin call."""
+
+# As browsers write an origin (RFC 6454, 6.2): lower case, and the port only if it is not the scheme's own.
+_LOOPBACK_PAGE: Final = re.compile(r"(https?)://(?:localhost|127\.0\.0\.1|\[::1\])(?::([1-9][0-9]{0,4}))?", re.ASCII)
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?", re.ASCII)
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_NOT_CROSS_SITE: Final = frozenset({"same-origin", "none"})
+
+# How much of a refused name is repeated, in characters.
+_SHOWN: Final = 120
+
+
+class OriginError(ThreaddError):
+    """A page, or a request to a foreign host name, calls an endpoint that does not answer it."""
+
+    code: ClassVar[StatusCode] = StatusCode.PERMISSION_DENIED
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OriginRule:
+    """What an endpoint answers.
+
+    Args:
+        origins: Origins of pages that may call beside those of this machine, as browsers write them; or `ANY`.
+        hosts: Host names that it is reached by beside this machine's, in lower case and without ports.
+        foreign_ports: Ports of this machine whose pages may be written by strangers: the gateway's.
+        is_open: Whether it listens to other machines on purpose: then any IP address may be its host. An address is
+            nothing that a page could have led here by DNS.
+    """
+
+    origins: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+    foreign_ports: frozenset[int] = frozenset()
+    is_open: bool = False
+
+    def check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Refuse a request that this endpoint does not answer.
+
+        Args:
+            headers: All headers of the request or of the websocket's handshake, as they were sent.
+
+        Raises:
+            OriginError: It is one; the text names the setting that would let it in.
+        """
+        found: dict[bytes, list[str]] = {b"host": [], b"origin": [], b"sec-fetch-site": []}
+        for name, value in headers:
+            if (known := found.get(name.lower())) is not None:
+                known.append(value.decode("latin-1"))
+        self._check_host(found[b"host"])
+        if found[b"origin"]:
+            self._check_origin(found[b"origin"])
+        elif not _NOT_CROSS_SITE.issuperset(found[b"sec-fetch-site"]):
+            raise OriginError(
+                "a browser marks this request as one of another site, without the origin of its page: this endpoint "
+                "asks for no key and answers pages by their origin only (--web-origin)"
+            )
+
+    def _check_host(self, values: Sequence[str]) -> None:
+        matched = _HOST.fullmatch(values[0]) if len(values) == 1 else None
+        if matched is None:
+            raise OriginError("the request has no Host header, several, or one that is not HOST or HOST:PORT")
+        host = matched[1].lower()
+        if host != "localhost" and host not in self.hosts and not self._is_own_address(host):
+            raise OriginError(
+                f"this endpoint asks for no key and does not answer under the foreign host name {host[:_SHOWN]}: "
+                f"if it is yours, start the daemon with --web-host {host[:_SHOWN]}"
+            )
+
+    def _is_own_address(self, host: str) -> bool:
+        try:
+            address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            return False
+        is_written_so = host.startswith("[") == isinstance(address, ipaddress.IPv6Address)
+        return is_written_so and (self.is_open or address.is_loopback)
+
+    def _check_origin(self, values: Sequence[str]) -> None:
+        if len(values) > 1:
+            raise OriginError("the request has several Origin headers")
+        origin = values[0]
+        if ANY in self.origins or origin in self.origins or self._is_local_page(origin):
+            return
+        shown = origin[:_SHOWN] or "no name"
+        raise OriginError(
+            f"this endpoint asks for no key and does not answer pages of the origin {shown}: "
+            f"if they may read and write everything here, start the daemon with --web-origin {shown}"
+        )
+
+    def _is_local_page(self, origin: str) -> bool:
+        matched = _LOOPBACK_PAGE.fullmatch(origin)
+        if matched is None:
+            return False
+        return int(matched[2] or _DEFAULT_PORTS[matched[1]]) not in self.foreign_ports
