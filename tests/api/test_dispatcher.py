@@ -1,6 +1,7 @@
 """The dispatcher by itself, as any transport uses it."""
 
 import asyncio
+import time
 from contextlib import aclosing
 
 import pytest
@@ -21,6 +22,8 @@ class Echo:
                 await asyncio.sleep(60)
             finally:
                 self.events.append("ended")
+        if request.text == "hold the loop":
+            time.sleep(0.05)  # noqa: ASYNC251 - what never waits is what this is about
         if request.text == "fail":
             raise ThreaddError("as asked")
         if request.text == "crash":
@@ -241,7 +244,33 @@ async def test_a_deadline_ends_the_call(dispatcher, text_message, echo):
             text_message(text="wait").SerializeToString(),
         )
     assert caught.value.code is StatusCode.DEADLINE_EXCEEDED
+    soon = asyncio.get_running_loop().time() + 0.02
     with pytest.raises(CallError) as caught:
         await collect(dispatcher, "CountUp", text_message(text="1").SerializeToString(), deadline=soon)
     assert caught.value.code is StatusCode.DEADLINE_EXCEEDED
     assert echo.events == ["ended", "closed"]
+
+
+@pytest.mark.parametrize("method", ["Echo", "CountUp", "Join", "EchoAll"])
+async def test_a_deadline_that_has_passed_keeps_a_call_from_running(dispatcher, text_message, echo, method):
+    now = asyncio.get_running_loop().time()
+    body = text_message(text="x").SerializeToString()
+    with pytest.raises(CallError) as caught:
+        await collect(dispatcher, method, body, deadline=now)
+    assert caught.value.code is StatusCode.DEADLINE_EXCEEDED
+    with pytest.raises(CallError) as caught:
+        await dispatcher.invoke_unary(dispatcher.admit(CallHead("/tests.echo.API/Echo", deadline=now)), body)
+    assert caught.value.code is StatusCode.DEADLINE_EXCEEDED
+    assert echo.events == []
+
+
+async def test_a_result_that_comes_after_the_deadline_is_not_given(dispatcher, text_message):
+    loop = asyncio.get_running_loop()
+    body = text_message(text="hold the loop").SerializeToString()
+    with pytest.raises(CallError) as caught:
+        call = dispatcher.admit(CallHead("/tests.echo.API/Echo", deadline=loop.time() + 0.02))
+        await dispatcher.invoke_unary(call, body)
+    assert caught.value.code is StatusCode.DEADLINE_EXCEEDED
+    with pytest.raises(CallError) as caught:
+        await collect(dispatcher, "Echo", body, deadline=loop.time() + 0.02)
+    assert caught.value.code is StatusCode.DEADLINE_EXCEEDED

@@ -5,8 +5,10 @@ import asyncio
 import grpc
 import pytest
 from echo import Echo
+from raw_grpc import raw_connection
 
 from threadd.api.dispatcher import Dispatcher
+from threadd.web.frames import message_frame
 from threadd.web.grpc_door import GrpcDoor
 from threadd.web.sockets import DoorError
 
@@ -22,6 +24,17 @@ async def channel(policy, echo_service, echo, open_door):
     dispatcher.register(echo_service, echo)
     async with open_door(dispatcher) as opened:
         yield opened
+
+
+@pytest.fixture
+async def connection(policy, echo_service, echo):
+    """A connection whose frames a test writes itself."""
+    dispatcher = Dispatcher(policy, max_message_bytes=100_000)
+    dispatcher.register(echo_service, echo)
+    door = GrpcDoor(dispatcher, "127.0.0.1", 0)
+    async with raw_connection(f"127.0.0.1:{await door.open()}") as opened:
+        yield opened
+    await door.close()
 
 
 @pytest.fixture
@@ -134,6 +147,46 @@ async def test_the_deadline_and_the_client_cancel_the_servicer(say, echo):
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     async with asyncio.timeout(10):
         await echo.cancelled.wait()
+
+
+@pytest.mark.parametrize("method", ["Echo", "CountUp", "EchoAll"])
+async def test_a_deadline_of_a_nanosecond_is_exceeded(connection, text_message, echo, method):
+    stream = connection.open(f"/tests.echo.API/{method}", [(b"grpc-timeout", b"1n")])
+    connection.data(stream, message_frame(text_message(text="0").SerializeToString()), end=True)
+    code, _ = await connection.status(stream)
+    assert code == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+    assert not echo.started.is_set()
+
+
+async def test_a_request_that_is_never_whole_ends_at_its_deadline(connection, text_message):
+    message = message_frame(text_message(text="x").SerializeToString())
+    stream = connection.open("/tests.echo.API/Echo", [(b"grpc-timeout", b"200m")])
+    connection.data(stream, message[:-1])
+    other = connection.open("/tests.echo.API/Echo")
+    code, _ = await connection.status(stream)
+    assert code == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+    connection.data(other, message, end=True)
+    assert (await connection.status(other))[0] == 0
+
+
+@pytest.mark.parametrize("broken_off", [True, False])
+async def test_a_request_that_is_broken_off_leaves_nothing_that_waits_for_its_deadline(connection, broken_off):
+    def waiting():
+        loop = asyncio.get_running_loop()
+        return [timer for timer in loop._scheduled if timer.when() > loop.time() + 3000 and not timer.cancelled()]
+
+    async def until(count):
+        async with asyncio.timeout(10):
+            while len(waiting()) != count:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    stream = connection.open("/tests.echo.API/Echo", [(b"grpc-timeout", b"1H")])
+    await until(1)
+    if broken_off:
+        connection.reset(stream)
+    else:
+        await connection.close()
+    await until(0)
 
 
 async def test_a_port_in_use_is_refused_by_name(policy):

@@ -23,7 +23,16 @@ from hypothesis import strategies as st
 
 from threadd.web import http2
 from threadd.web.http2 import ServerConnection
-from threadd.web.http2_frames import MAX_FRAME_BYTES, PREFACE, ConnectionEndedError, ErrorCode, Kind, frame, literal
+from threadd.web.http2_frames import (
+    MAX_FRAME_BYTES,
+    PREFACE,
+    ConnectionEndedError,
+    ErrorCode,
+    Kind,
+    are_trailers,
+    frame,
+    literal,
+)
 
 REQUEST = [
     (":method", "POST"),
@@ -283,6 +292,15 @@ def test_what_breaks_the_rules_ends_the_connection_with_a_word(data, code):
         [(b":method", b"POST"), (b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/")],
         [(b":method", b"POST"), (b":scheme", b"http"), (b"x", b"y"), (b":path", b"/")],
         [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/"), (b":status", b"200")],
+        [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/a\r\nb")],
+        *(
+            [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/"), (b"x-name", value)]
+            for value in (b"a\rb", b"a\nb", b"a\0b", b" a", b"a ", b"\ta", b"a\t", b" ", b"\r", b"\n", b"\0")
+        ),
+        *(
+            [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/"), (name, b"x")]
+            for name in (b"", b"a b", b"a\0", b"a\r", b"a\n", b"a:", b"\xe9", b"a\x7f", b"a(b", b"aB")
+        ),
     ],
 )
 def test_a_malformed_request_is_broken_off_and_the_rest_goes_on(headers):
@@ -291,6 +309,21 @@ def test_a_malformed_request_is_broken_off_and_the_rest_goes_on(headers):
     assert frame(Kind.RST_STREAM, 0, 1, struct.pack(">I", ErrorCode.PROTOCOL_ERROR)) in server.connection.take()
     server.connection.receive(frame(Kind.HEADERS, 5, 3, request_block()))
     assert server.seen == [("opened", 3), ("half closed", 3)]
+
+
+@pytest.mark.parametrize("trailer", [(b"x-name", b"a\nb"), (b"X", b"y"), (b":path", b"/"), (b"connection", b"x")])
+def test_malformed_trailers_break_their_stream_off(trailer):
+    server = Server()
+    server.connection.receive(PREFACE + OPEN + frame(Kind.HEADERS, 5, 1, literal(*trailer)))
+    assert frame(Kind.RST_STREAM, 0, 1, struct.pack(">I", ErrorCode.PROTOCOL_ERROR)) in server.connection.take()
+    assert server.seen == [("opened", 1), ("broken", 1)]
+
+
+@given(st.binary(max_size=12), st.binary(max_size=12))
+def test_headers_are_taken_as_the_rules_of_characters_say(name, value):
+    is_name = all(byte in b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz" for byte in name)
+    is_value = not set(value) & {0, 10, 13} and value == value.strip(b"\t ")
+    assert are_trailers([(b"x" + name, value)]) == (is_name and is_value)
 
 
 REFUSED = struct.pack(">I", ErrorCode.REFUSED_STREAM)

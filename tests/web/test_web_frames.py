@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from store.errors import StatusCode, ThreaddError
 from threadd.web import metadata
 from threadd.web.frames import FrameDecoder, TextDecoder, block_frame, encode_text, message_frame
+from threadd.web.http2_frames import are_trailers
 
 LIMIT = 1000
 bodies = st.lists(st.binary(max_size=60), max_size=8)
@@ -136,6 +137,19 @@ def test_what_is_no_metadata_is_refused(data):
     with pytest.raises(ThreaddError) as caught:
         metadata.from_lines(data)
     assert caught.value.code == StatusCode.INVALID_ARGUMENT
+
+
+@given(st.sampled_from([*range(9), *range(10, 32), 127]).map(chr))
+def test_a_value_with_a_control_character_is_refused(character):
+    with pytest.raises(ThreaddError) as caught:
+        metadata.from_fields([(b"x-name", b"a" + character.encode() + b"b")])
+    assert caught.value.code == StatusCode.INVALID_ARGUMENT
+
+
+@given(st.text(), st.sampled_from(StatusCode))
+def test_the_trailers_of_a_status_are_well_formed(text, code):
+    fields = [(name.encode(), value.encode("latin-1")) for name, value in metadata.status_fields(code, text)]
+    assert are_trailers(fields)
 
 
 @given(st.binary(max_size=80))

@@ -167,6 +167,8 @@ async def test_metadata_that_is_none_is_refused(call):
 async def test_the_time_limit_of_a_call(call, echo):
     assert (await call("Echo", "wait 60", grpc_timeout="200m"))[1]["grpc-status"] == "4"
     assert echo.cancelled.is_set()
+    for method in ("Echo", "CountUp", "EchoAll"):
+        assert (await call(method, "0", grpc_timeout="1n"))[1]["grpc-status"] == "4"
 
 
 async def begun(door, method, body, length):

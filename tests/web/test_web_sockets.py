@@ -150,7 +150,9 @@ async def test_what_is_no_request_is_refused(opened, parse, message, code, text)
         assert text in fields["grpc-message"]
 
 
-@pytest.mark.parametrize("first", ["text", b"nonsense", b"a: \xff\r\n", b"grpc-timeout: soon\r\n"])
+@pytest.mark.parametrize(
+    "first", ["text", b"nonsense", b"a: \xff\r\n", b"a: b\rc\r\n", b"a: b\0c\r\n", b"grpc-timeout: soon\r\n"]
+)
 async def test_what_is_no_metadata_is_refused(opened, parse, first):
     async with opened("Echo") as socket:
         await socket.send(first)
@@ -226,6 +228,8 @@ async def test_the_time_limit_of_a_call(call, echo):
     assert fields["grpc-status"] == "4"
     assert echo.cancelled.is_set()
     assert (await call("Echo", "x", lines=HEADERS + b"grpc-timeout: 10S\r\n"))[0] == ["x"]
+    for method in ("Echo", "CountUp", "EchoAll"):
+        assert (await call(method, "0", lines=HEADERS + b"grpc-timeout: 1n\r\n"))[1]["grpc-status"] == "4"
 
 
 async def test_a_time_limit_ends_a_stream_whose_client_takes_nothing(opened, drained, frame, echo):

@@ -105,7 +105,7 @@ class CallHead:
         metadata: Pairs of lower-case name and value, as often as they were sent; values of `-bin` names are bytes.
         transport: What carries the call.
         deadline: When the dispatcher has to end the call, in the seconds of the event loop's clock. None where there is
-            no deadline, or the transport ends the call by itself.
+            no deadline, or the transport ends the call by itself (see `require_time`).
 
     Attributes:
         metadata: The values by name, in the order in which they came.
@@ -389,9 +389,9 @@ class Dispatcher:
         self._observer.begun(head)
         current_request_id.set(head.request_id)
         try:
+            require_time(head.deadline)
             request = self._decode(call.bound, body)
-            running = self._policy.run(call, request, call.bound.handler)
-            reply = await running if head.deadline is None else await _until(head.deadline, running)
+            reply = await _until(head.deadline, self._policy.run(call, request, call.bound.handler))
             encoded: bytes = reply.SerializeToString()
             code = StatusCode.OK
         except Exception as error:
@@ -421,6 +421,7 @@ class Dispatcher:
         self._observer.begun(head)
         current_request_id.set(head.request_id)
         try:
+            require_time(head.deadline)
             requests = self._decoded(bound, bodies)
             if bound.method.is_unary:
                 request = await _until(head.deadline, _only(requests))
@@ -498,19 +499,34 @@ async def _only(requests: AsyncIterator[Any]) -> Any:
     return request
 
 
+def require_time(deadline: float | None) -> None:
+    """Refuse to go on after a deadline: work that never waits is not cancelled by one.
+
+    Args:
+        deadline: In the seconds of the event loop's clock; None for no deadline.
+
+    Raises:
+        DeadlineError: It has passed.
+    """
+    if deadline is not None and asyncio.get_running_loop().time() >= deadline:
+        raise DeadlineError
+
+
 async def _until(deadline: float | None, awaitable: Awaitable[Any]) -> Any:
     """Await something until a deadline.
 
     Raises:
-        DeadlineError: It did not finish in time, and was cancelled.
+        DeadlineError: It did not finish in time; it was cancelled, or its result came too late.
     """
     if deadline is None:
         return await awaitable
     scope = asyncio.timeout_at(deadline)
     try:
         async with scope:
-            return await awaitable
+            result = await awaitable
     except TimeoutError as error:
         if scope.expired():
             raise DeadlineError from error
         raise
+    require_time(deadline)
+    return result

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from store.errors import StatusCode, ThreaddError
-from threadd.api.dispatcher import REQUEST_ID, Call, CallHead, Dispatcher
+from threadd.api.dispatcher import REQUEST_ID, Call, CallHead, Dispatcher, require_time
 from threadd.api.statuses import NOT_TAKEN, CallError, DeadlineError, InvalidRequestError, call_error
 from threadd.web.frames import FrameDecoder, message_frame
 from threadd.web.http2 import ServerConnection, Stream
@@ -142,6 +142,7 @@ class GrpcConnection(asyncio.Protocol):
         self._transport = None
         self._connections.remove(self)
         self._writable.set()
+        self._http2.close()
         for task in self.tasks:
             task.cancel()
 
@@ -278,12 +279,16 @@ class GrpcConnection(asyncio.Protocol):
         failure: CallError | None = None
         limit = asyncio.timeout_at(deadline)
         try:
+            require_time(deadline)
             async with limit, aclosing(self._dispatcher.invoke_stream(call, owner.bodies())) as bodies:
                 async for body in bodies:
                     await replies.send_initial_metadata()
                     await self._send(stream, owner, body)
+            require_time(deadline)
         except CallError as error:
             failure = error
+        except DeadlineError as error:
+            failure = call_error(error, call.method, call.request_id())
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -402,7 +407,7 @@ class _Refused:
 
 @dataclass(slots=True, eq=False)
 class _Unary:
-    """A call of one request, until that is whole."""
+    """A call of one request: until that is whole, and then with the task that answers it."""
 
     connection: GrpcConnection
     stream: Stream
@@ -410,9 +415,13 @@ class _Unary:
     task: asyncio.Task[None] | None = None
     decoder: FrameDecoder = field(init=False)
     bodies: list[bytes] = field(default_factory=list)
+    _expiry: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
         self.decoder = FrameDecoder(self.connection._dispatcher.max_message_bytes)  # noqa: SLF001
+        deadline = self.call.head.deadline
+        if deadline is not None:
+            self._expiry = asyncio.get_running_loop().call_at(deadline, self._fail, DeadlineError())
 
     def received(self, data: bytes) -> None:
         try:
@@ -431,13 +440,21 @@ class _Unary:
         except ThreaddError as error:
             self._fail(error)
             return
+        self._stop_waiting()
         self.task = self.connection.start(self.connection.answer(self.stream, self.call, self.bodies.pop()))
 
     def broken(self) -> None:
+        self._stop_waiting()
         if self.task is not None:
             self.task.cancel()
 
+    def _stop_waiting(self) -> None:
+        # The dispatcher keeps the deadline of a call that runs.
+        if self._expiry is not None:
+            self._expiry.cancel()
+
     def _fail(self, error: ThreaddError) -> None:
+        self._stop_waiting()
         self.connection.fail(self.stream, CallError(error.code, error.text, self.call.request_id()))
 
 

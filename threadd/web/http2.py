@@ -32,6 +32,7 @@ from threadd.web.http2_frames import (
     ErrorCode,
     Headers,
     Kind,
+    are_trailers,
     frame,
     is_request,
     require_connection,
@@ -254,6 +255,12 @@ class ServerConnection:
         if self._forget(stream):
             self._reset(stream.id, code)
 
+    def close(self) -> None:
+        """Break off all streams, since the connection is over."""
+        for stream in list(self._open.values()):
+            self._forget(stream)
+            self._streams.broken(stream)
+
     def consumed(self, stream: Stream, size: int) -> None:
         """Let the peer send so many bytes more on a stream, which were taken."""
         stream.receive_window += size
@@ -399,7 +406,7 @@ class ServerConnection:
             # Trailers, in which gRPC says nothing.
             if not stream.remote_open:
                 self._break(stream, ErrorCode.STREAM_CLOSED)
-            elif not flags & END_STREAM:
+            elif not (flags & END_STREAM and are_trailers(headers)):
                 self._break(stream, ErrorCode.PROTOCOL_ERROR)
             else:
                 self._half_close(stream)

@@ -1,6 +1,7 @@
 """The frames of HTTP/2 and what each must be, without any state (RFC 9113)."""
 
 import enum
+import re
 import struct
 from typing import Final, TypeAlias
 
@@ -116,6 +117,8 @@ def unpadded(payload: bytes, flags: int) -> bytes:
 
 _PSEUDO = frozenset((b":method", b":scheme", b":path", b":authority"))
 _OF_CONNECTIONS = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_VALUE = re.compile(rb"(?:[^\0\r\n\t ](?:[^\0\r\n]*[^\0\r\n\t ])?)?")
 
 
 def is_request(headers: Headers) -> bool:
@@ -124,11 +127,26 @@ def is_request(headers: Headers) -> bool:
     regular = False
     for name, value in headers:
         if name.startswith(b":"):
-            if regular or name in seen or name not in _PSEUDO:
+            if regular or name in seen or name not in _PSEUDO or not _VALUE.fullmatch(value):
                 return False
             seen.add(name)
         else:
             regular = True
-            if name in _OF_CONNECTIONS or name != name.lower() or (name == b"te" and value != b"trailers"):
+            if not _is_field(name, value):
                 return False
     return {b":method", b":scheme", b":path"} <= seen and (b":path", b"") not in headers
+
+
+def are_trailers(headers: Headers) -> bool:
+    """Whether headers are well-formed trailers: none of them begins with a colon (RFC 9113, 8.1 and 8.2)."""
+    return all(_is_field(name, value) for name, value in headers)
+
+
+def _is_field(name: bytes, value: bytes) -> bool:
+    """Whether a header that begins with no colon is well-formed (RFC 9113, 8.2.1 and 8.2.2)."""
+    return (
+        _NAME.fullmatch(name) is not None
+        and _VALUE.fullmatch(value) is not None
+        and name not in _OF_CONNECTIONS
+        and (name != b"te" or value == b"trailers")
+    )

@@ -22,6 +22,7 @@ MAX_METADATA_BYTES: Final = 64 * 2**10
 _TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])", re.ASCII)
 _TIMEOUT_UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _NAME = re.compile(r"[0-9a-z_.-]+", re.ASCII)
+_CONTROL = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
 
 # What belongs to the carrier. The JS clients of the Hub put a `host` into the metadata as well.
 _NOT_METADATA: Final = frozenset(
@@ -75,6 +76,8 @@ def from_fields(fields: Iterable[tuple[bytes, bytes]]) -> Metadata:
             value = raw_value.strip(b"\t ").decode("ascii")
         except UnicodeDecodeError:
             raise FramingError(f"the metadata {name} is not ASCII") from None
+        if _CONTROL.search(value):
+            raise FramingError(f"the metadata {name} contains a control character")
         if name.endswith("-bin"):
             metadata += [(name, _from_base64(name, piece.strip())) for piece in value.split(",")]
         else:
