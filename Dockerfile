@@ -1,7 +1,7 @@
 # A threadd daemon: built with its lock file in one image, run in another that holds only what it needs.
 #
 #   docker build -t threadd .
-#   docker run -p 3006:3006 -p 3007:3007 -p 8006:8006 -p 4006:4006 -v threadd:/data threadd
+#   docker run -p 3006:3006 -p 3007:3007 -p 8006:8006 -p 127.0.0.1:8007:8007 -p 4006:4006 -v threadd:/data threadd
 #
 # See docs/container.md for the settings, for building it behind a proxy with certificates of its own, and for building and running
 # it without an engine or a registry of images.
@@ -40,12 +40,13 @@ ENV PATH=/opt/threadd/bin:$PATH \
     THREADD_HUB_API=0.0.0.0:3006 \
     THREADD_HUB_WEB=0.0.0.0:3007 \
     THREADD_GATEWAY=0.0.0.0:8006 \
+    THREADD_CONSOLE=0.0.0.0:8007 \
     THREADD_HOST_ADDR=/ip4/0.0.0.0/tcp/4006 \
     THREADD_ANNOUNCE=/ip4/127.0.0.1/tcp/4006 \
     THREADD_LOG_FORMAT=json
 USER threadd
 VOLUME /data
-EXPOSE 3006 3007 8006 4006
+EXPOSE 3006 3007 8006 8007 4006
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8006/readyz', timeout=4)"]

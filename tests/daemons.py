@@ -190,6 +190,7 @@ def prepare_threadd(folder: Path, *flags: str) -> Daemon:
         "hub-web": f"127.0.0.1:{hub_web}",
         "threads-web": f"127.0.0.1:{threads_web}",
         "gateway": "off",
+        "console": "off",
         "host-addr": f"/ip4/127.0.0.1/tcp/{host}",
     }
     command = [threadd_command(), "serve"]

@@ -26,6 +26,8 @@ from threadd.browsing_verbs import (
     ListAccounts,
     ListCollections,
     ListSizes,
+    MakeToken,
+    OperatorToken,
     RecordSummary,
     SavedDocument,
     SaveDocument,
@@ -56,11 +58,11 @@ class _ShowTable(Protocol):
     ) -> None: ...
 
 
-class _NoGatewayError(ThreaddError):
+class _NoConsoleError(ThreaddError):
     """The daemon has no page to link to."""
 
     code = StatusCode.FAILED_PRECONDITION
-    default_text = "the daemon's gateway is off, and the console is there: start it with --gateway HOST:PORT"
+    default_text = "the daemon's console is off: start it with --console HOST:PORT"
 
 
 def add_commands(
@@ -93,8 +95,20 @@ def _add_daemon(group: click.Group, call: _Call, repo_option: _Command, json_opt
         """Print a link that opens the console in a browser, once, within 15 minutes."""
         link = call(repo, ConsoleLink(), Link, must_exist=True)
         if not link.url:
-            raise _NoGatewayError
+            raise _NoConsoleError
         click.echo(_json(link) if as_json else link.url)
+
+    @group.command("token")
+    @repo_option
+    @json_option
+    def token(repo: str | None, *, as_json: bool) -> None:
+        """Print an operator token, good for twelve hours or until the daemon ends.
+
+        It opens metrics, the console, documents, lists of buckets and what belongs to nobody, for programs:
+        curl -H "Authorization: Bearer $(threadd token)" http://127.0.0.1:8007/metrics
+        """
+        made = call(repo, MakeToken(), OperatorToken, must_exist=True)
+        click.echo(_json(made) if as_json else made.token)
 
     @group.command("status")
     @repo_option

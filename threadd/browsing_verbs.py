@@ -89,11 +89,15 @@ class ConsoleLink(msgspec.Struct, frozen=True, tag_field="verb", tag="console_li
     """Make a link that opens the console in a browser once; answered with a `Link`. Only a daemon that runs has one."""
 
 
+class MakeToken(msgspec.Struct, frozen=True, tag_field="verb", tag="make_token"):
+    """Make an operator token; answered with an `OperatorToken`. Only a daemon that runs has one."""
+
+
 class ShowStatus(msgspec.Struct, frozen=True, tag_field="verb", tag="show_status"):
     """Tell how a daemon that runs is doing; answered with a `StatusSummary`."""
 
 
-LiveRequest: TypeAlias = ConsoleLink | ShowStatus
+LiveRequest: TypeAlias = ConsoleLink | MakeToken | ShowStatus
 
 BrowseRequest: TypeAlias = (
     ListCollections
@@ -267,6 +271,18 @@ class Link(msgspec.Struct, frozen=True):
     """
 
     url: str
+
+
+class OperatorToken(msgspec.Struct, frozen=True):
+    """What programs of the operator show: ``Authorization: Bearer TOKEN``.
+
+    Args:
+        token: The token.
+        seconds: How long it is good for, unless the daemon ends before.
+    """
+
+    token: str
+    seconds: int
 
 
 class CallSummary(msgspec.Struct, frozen=True):

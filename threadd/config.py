@@ -111,10 +111,24 @@ SETTINGS: tuple[Setting, ...] = (
         "",
     ),
     Setting(
+        "console",
+        "127.0.0.1:8007",
+        parse_endpoint,
+        "The operator's HTTP endpoint: the console, metrics and health.",
+        _ADDRESS,
+    ),
+    Setting(
+        "console_host",
+        "off",
+        parse_web_hosts,
+        "Host names that the console is reached by, besides IP addresses, localhost and the host of --console.",
+        "NAME,..|off",
+    ),
+    Setting(
         "operator_token",
         "off",
         parse_secret,
-        "What programs on other machines show to read metrics and the console (Authorization: Bearer SECRET).",
+        "What the operator's programs show (Authorization: Bearer SECRET); threadd token makes one for a while.",
         "SECRET|off",
     ),
     Setting(
@@ -221,6 +235,8 @@ class Settings:
     gateway: Endpoint | None
     gateway_domain: str
     gateway_documents: bool
+    console: Endpoint | None
+    console_host: frozenset[str]
     operator_token: str = dataclasses.field(repr=False)
     host_addr: Multiaddr | None
     announce: tuple[Multiaddr, ...]
@@ -250,6 +266,11 @@ class Settings:
         """Whether somebody has to confirm sign-ups, sign-ins and invitations."""
         doors = [door for door in (self.hub_api, self.hub_web) if door is not None]
         return self.confirm == "ask" or (self.confirm == "loopback" and not all(door.is_loopback for door in doors))
+
+    @property
+    def console_names(self) -> frozenset[str]:
+        """The host names that the console is reached by."""
+        return self.console_host | ({self.console.host.lower()} if self.console else set())
 
     @property
     def gateway_url(self) -> str:
@@ -331,6 +352,7 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str], config
             values[setting.name] = setting.parse(setting.default or str(default_repo()))
     settings = Settings(**values)
     _check_threads_doors(settings)
+    _check_websites(settings)
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise SettingError("--tls-cert and --tls-key belong together: give both, or none for doors in plain text")
     return settings
@@ -346,4 +368,21 @@ def _check_threads_doors(settings: Settings) -> None:
             raise SettingError(
                 f"{_BY_NAME[name].flag}: {endpoint} can be reached from other machines, and this door asks for no key; "
                 f"use 127.0.0.1:{endpoint.port}, or add --threads-open if everybody who can reach it may read and write"
+            )
+
+
+def _check_websites(settings: Settings) -> None:
+    """Refuse to serve strangers' websites under a domain that the console is reached by.
+
+    Websites of `*.DOMAIN` are of the same site as each name in it and may set cookies there (RFC 6265, 5.1.3). A name
+    without a dot, such as `localhost`, is a public suffix to browsers: no cookie can be set for it.
+    """
+    domain = settings.gateway_domain
+    if not domain:
+        return
+    for name in sorted(settings.console_names):
+        if name.endswith("." + domain) or (name == domain and "." in domain):
+            raise SettingError(
+                f"--gateway-domain: the websites under {domain} would share cookies with the console at {name}; "
+                "give the buckets a domain of their own"
             )

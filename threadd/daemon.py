@@ -34,7 +34,8 @@ from threadd.web.gateway import Gateway, GatewayOptions
 from threadd.web.gateway_door import GatewayDoor
 from threadd.web.grpc_door import GrpcDoor
 from threadd.web.measuring import Measures
-from threadd.web.operator_pages import Front, OperatorPages
+from threadd.web.operator_access import Access
+from threadd.web.operator_pages import OperatorPages
 from threadd.web.origins import ANY, OriginRule
 
 # How long calls in flight may take to end, in seconds; the whole drain stays below ten.
@@ -129,8 +130,13 @@ class _Doors:
         self.measures = Measures(
             rooms.engine, rooms.databases, settings.repo, rooms.operator.peer_lags, lambda: self._health.ready
         )
+        self._access = Access(settings.operator_token, rooms.host_key.public.raw)
         self.pages = OperatorPages(
-            rooms, self.measures, settings.operator_token, is_secure=settings.tls_cert is not None
+            rooms,
+            self.measures,
+            self._access,
+            settings.console_names,
+            is_secure=settings.tls_cert is not None,
         )
         rooms.operator.live = self.pages
         self.listening: dict[str, Endpoint] = {}
@@ -170,8 +176,13 @@ class _Doors:
         await self._open_web("hub_web", settings.hub_web, hub, tls)
         if settings.gateway is not None:
             await self._open_one("gateway", settings.gateway, self._gateway(settings.gateway, tls))
+        if settings.console is not None:
+            gateway = self.listening.get("gateway")
+            app = self.pages.app(gateway.port if gateway else None)
+            door = GatewayDoor(app, settings.console.host, settings.console.port, tls)
+            await self._open_one("console", settings.console, door)
             scheme = "https" if tls else "http"
-            self.pages.url = f"{scheme}://{_reachable(self.listening['gateway'])}"
+            self.pages.url = f"{scheme}://{_reachable(self.listening['console'])}"
         # After the gateway, whose port the rule of origins has to know.
         await self._open_web("threads_web", settings.threads_web, threads, tls, self._origin_rule())
         self._health.set_ready(ready=True)
@@ -202,9 +213,9 @@ class _Doors:
             host,
             lambda token: tokens.verify(token, host, rooms.hub.revocations.until),
             options,
+            lambda: self._health.ready,
         )
-        front = Front(self.pages, gateway, self._settings.gateway_domain)
-        return GatewayDoor(front, endpoint.host, endpoint.port, tls)
+        return GatewayDoor(gateway, endpoint.host, endpoint.port, tls)
 
     async def _open_grpc(self, name: str, endpoint: Endpoint | None, dispatcher: Dispatcher, tls: Tls | None) -> None:
         if endpoint is not None:
@@ -251,6 +262,7 @@ async def _announcement(
         ("threads", "threads_api", f"gRPC {tls}; as a plain threads daemon, no keys"),
         ("threads web", "threads_web", f"grpc-web {tls}; as a plain threads daemon, no keys"),
         ("gateway", "gateway", f"HTTP {tls}; buckets, for whoever has a link"),
+        ("console", "console", f"HTTP {tls}; the operator's pages and metrics"),
     )
     lines = [
         f"threadd {version('threadd')}",

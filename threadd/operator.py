@@ -14,7 +14,16 @@ from net.thread_id import ThreadID
 from store.accounts import ApiKeyRow
 from store.errors import StatusCode, ThreaddError
 from threadd.browsing import Browser
-from threadd.browsing_verbs import BrowseRequest, ConsoleLink, Link, LiveRequest, ShowStatus, StatusSummary
+from threadd.browsing_verbs import (
+    BrowseRequest,
+    ConsoleLink,
+    Link,
+    LiveRequest,
+    MakeToken,
+    OperatorToken,
+    ShowStatus,
+    StatusSummary,
+)
 from threadd.bucket_files import BucketFiles
 from threadd.bucket_verbs import BucketRequest
 from threadd.db.manager import Manager
@@ -83,6 +92,9 @@ class Live(Protocol):
 
     def link(self) -> str:
         """Make a link that opens the console once."""
+
+    def token(self) -> OperatorToken:
+        """Make an operator token."""
 
     def status(self) -> StatusSummary:
         """Tell how the daemon is doing."""
@@ -180,6 +192,8 @@ class Operator:
         match request:
             case ConsoleLink():
                 return Link(self.live.link())
+            case MakeToken():
+                return self.live.token()
             case ShowStatus():
                 return self.live.status()
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from threadd.browsing_verbs import BrowseRequest, BrowseResult, Link, LiveRequest, StatusSummary
+from threadd.browsing_verbs import BrowseRequest, BrowseResult, Link, LiveRequest, OperatorToken, StatusSummary
 from threadd.bucket_verbs import BucketRequest, BucketResult
 
 
@@ -358,5 +358,6 @@ Result: TypeAlias = (
     | BrowseResult
     | BucketResult
     | Link
+    | OperatorToken
     | StatusSummary
 )

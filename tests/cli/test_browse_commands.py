@@ -95,7 +95,7 @@ def test_only_a_daemon_that_runs_has_a_status(kept):
     assert status["traffic"][0]["writes"] > 0
     assert "writes" in daemon.run("status")
     assert "/threads.pb.API/Create" in daemon.run("status")
-    with pytest.raises(DaemonError, match="gateway is off"):
+    with pytest.raises(DaemonError, match="console is off"):
         daemon.run("console")
     daemon.stop()
     with pytest.raises(DaemonError, match="no daemon runs"):

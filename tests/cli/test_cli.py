@@ -62,6 +62,7 @@ def test_help_names_every_setting_with_its_default_and_variable() -> None:
         "--threads-api": "127.0.0.1:6006",
         "--threads-web": "127.0.0.1:6007",
         "--gateway": "127.0.0.1:8006",
+        "--console": "127.0.0.1:8007",
         "--host-addr": "/ip4/0.0.0.0/tcp/4006",
         "--repo": "",
         "--config": "",

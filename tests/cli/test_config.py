@@ -200,6 +200,32 @@ def test_who_has_to_confirm(flags: dict[str, str], asks: bool) -> None:  # noqa:
 
 
 @pytest.mark.parametrize(
+    ("domain", "flags"),
+    [
+        ("example.org", {"console": "example.org:8007"}),
+        ("example.org", {"console": "Console.Example.org:8007"}),
+        ("example.org", {"console_host": "other.example,console.example.org"}),
+        ("localhost", {"console_host": "console.localhost"}),
+    ],
+)
+def test_strangers_websites_share_no_name_with_the_console(domain: str, flags: dict[str, str]) -> None:
+    with pytest.raises(SettingError, match=r"--gateway-domain: .* would share cookies with the console"):
+        load(flags=flags | {"gateway_domain": domain})
+    assert load(flags=flags).gateway_domain == ""
+    assert load(flags={"gateway_domain": domain}).gateway_domain == domain
+
+
+def test_names_of_the_console() -> None:
+    assert load().console == Endpoint("127.0.0.1", 8007)
+    assert load().console_names == {"127.0.0.1"}
+    settings = load(flags={"console": "OPS:1", "console_host": "A.example, b"})
+    assert settings.console_names == {"a.example", "b", "ops"}
+    assert load(flags={"console": "off"}).console_names == frozenset()
+    with pytest.raises(SettingError, match="--console-host: 'http://a' is no host name"):
+        load(flags={"console_host": "http://a"})
+
+
+@pytest.mark.parametrize(
     ("flags", "url"),
     [
         ({}, "http://127.0.0.1:8006"),

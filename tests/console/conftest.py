@@ -31,11 +31,12 @@ SCHEMA = {
 
 @pytest.fixture(scope="session")
 def furnished(tmp_path_factory):
-    """A daemon with its gateway open, for all tests of the console."""
-    [port] = free_ports(1)
-    flags = ("--gateway", f"127.0.0.1:{port}", "--operator-token", "for-prometheus", "--host-addr", "off")
+    """A daemon with its gateway and its console open, for all tests of the console."""
+    gateway, console = (f"127.0.0.1:{port}" for port in free_ports(2))
+    flags = ["--gateway", gateway, "--console", console, "--console-host", "console.example"]
+    flags += ["--operator-token", "for-prometheus", "--host-addr", "off"]
     daemon = prepare_threadd(tmp_path_factory.mktemp("console"), *flags)
-    daemon.gateway = f"127.0.0.1:{port}"
+    daemon.gateway, daemon.console = gateway, console
     daemon.start()
     yield daemon
     daemon.kill()
@@ -87,7 +88,7 @@ class Browser:
 @pytest.fixture
 def browser(furnished):
     """One that was let in."""
-    made = Browser(furnished.gateway)
+    made = Browser(furnished.console)
     link = json.loads(furnished.run("console", "--json"))["url"]
     status, headers, _ = made.ask(urlsplit(link).path)
     assert (status, headers["location"]) == (303, "/_/")
@@ -97,6 +98,12 @@ def browser(furnished):
 @pytest.fixture
 def stranger(furnished):
     """One that was not."""
+    return Browser(furnished.console)
+
+
+@pytest.fixture
+def gateway(furnished):
+    """A client of the gateway."""
     return Browser(furnished.gateway)
 
 

@@ -68,8 +68,8 @@ def at_a_terminal(command, folder, settings):
 def test_a_newcomer_sees_a_document_within_two_minutes(walk_program, chromium, tmp_path, record_property):
     run, hello = first_commands()
     # The usual ports may be taken by somebody's daemon, and his data folder is his.
-    names = ("HUB_API", "HUB_WEB", "THREADS_API", "THREADS_WEB", "GATEWAY")
-    doors = {f"THREADD_{name}": f"127.0.0.1:{port}" for name, port in zip(names, free_ports(5), strict=True)}
+    names = ("HUB_API", "HUB_WEB", "THREADS_API", "THREADS_WEB", "GATEWAY", "CONSOLE")
+    doors = {f"THREADD_{name}": f"127.0.0.1:{port}" for name, port in zip(names, free_ports(6), strict=True)}
     settings = environment() | doors | {"THREADD_REPO": str(tmp_path / "data"), "THREADD_HOST_ADDR": "off"}
     began = time.monotonic()
     clone = tmp_path / "clone"

@@ -1,6 +1,8 @@
-"""Health, metrics and the console of a real daemon, over HTTP."""
+"""The console's endpoint of a real daemon, over HTTP: health, metrics, the console, and what other pages cannot do."""
 
+import itertools
 import json
+import re
 from urllib.parse import quote, urlsplit
 
 import grpc
@@ -11,14 +13,36 @@ from proto import bucketsd_pb2
 from threadd.web.console.snippets import snippet
 
 
-def test_health_is_told_to_anybody(stranger):
-    for path, text in (("/healthz", "ok\n"), ("/readyz", "ready\n")):
-        status, _, body = stranger.ask(path, headers={"host": "elsewhere.example"})
-        assert (status, body) == (200, text)
+def test_health_is_told_to_anybody_at_both_endpoints(stranger, gateway):
+    for asked in (stranger, gateway):
+        for path, text in (("/healthz", "ok\n"), ("/readyz", "ready\n")):
+            status, _, body = asked.ask(path, headers={"host": "elsewhere.example"})
+            assert (status, body) == (200, text)
 
 
-def test_metrics_are_for_this_machine_and_for_the_token(stranger, db):
-    status, headers, text = stranger.ask("/metrics")
+def test_the_gateway_says_where_metrics_and_the_console_went(gateway):
+    gateway.cookie = "threadd-console=x"
+    for path, named in (
+        ("/metrics", "127.0.0.1:8007"),
+        ("/_", "threadd console"),
+        ("/_/", "threadd console"),
+        ("/_/keys", "threadd console"),
+        ("/_/open/x", "threadd console"),
+    ):
+        status, headers, body = gateway.ask(path, headers={"authorization": "Bearer for-prometheus"})
+        assert (status, headers["location"]) == (410, None)
+        assert named in body
+
+
+def test_the_console_endpoint_has_nothing_of_the_gateway(browser, db, bucket):
+    for path in (f"/ipns/{bucket}/", f"/thread/{db}/people", f"/thread/{db}/buckets", "/ipfs/x", "/confirm/x"):
+        assert browser.ask(path)[0] == 404
+    assert browser.ask("/")[1]["location"] == "/_/"
+
+
+def test_metrics_are_for_the_operator(stranger, browser, furnished, db):
+    made = {"authorization": f"bearer {furnished.run('token').strip()}"}
+    status, headers, text = stranger.ask("/metrics", headers=made)
     assert status == 200
     assert headers["content-type"].startswith("text/plain; version=0.0.4")
     found = {family.name: family for family in text_string_to_metric_families(text)}
@@ -38,10 +62,10 @@ def test_metrics_are_for_this_machine_and_for_the_token(stranger, db):
     assert found["threadd_ready"].samples[0].value == 1
     assert {sample.labels["part"] for sample in found["threadd_disk_bytes"].samples} >= {"store"}
     assert found["threadd_event_loop_delay_seconds"].samples[-1].value >= 0
-    elsewhere = {"host": "elsewhere.example"}
-    assert stranger.ask("/metrics", headers=elsewhere)[0] == 401
-    assert stranger.ask("/metrics", headers=elsewhere | {"authorization": "Bearer wrong"})[0] == 401
-    assert stranger.ask("/metrics", headers=elsewhere | {"authorization": "Bearer for-prometheus"})[0] == 200
+    assert browser.ask("/metrics")[0] == 200
+    status, headers, text = stranger.ask("/metrics")
+    assert (status, headers["www-authenticate"]) == (401, "Bearer")
+    assert "threadd token" in text
 
 
 def test_a_link_opens_the_console_once(furnished, stranger, browser):
@@ -64,6 +88,7 @@ def test_every_page_is_there_and_bound_to_its_own_scripts(browser, db):
         status, headers, text = browser.ask(f"/_/{place}")
         assert status == 200, text
         assert "default-src 'none'" in headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert headers["cache-control"] == "no-store"
         assert "<script>" not in text
     for name in ("console.css", "console.js"):
@@ -153,11 +178,68 @@ def test_what_the_schema_refuses_is_said_at_its_field(browser, db, form, errors)
         assert error in said
 
 
-def test_what_comes_from_other_pages_changes_nothing(browser, db):
+def test_every_answer_forbids_frames_and_readers_of_other_origins(browser, stranger):
+    paths = ("/_/", "/_/nothing", "/_/static/console.js", "/metrics", "/healthz", "/nothing", "/", "/_/open/x")
+    for asked, path in itertools.product((browser, stranger), paths):
+        for sent in ({}, {"origin": "http://evil.example"}, {"host": "evil.example"}):
+            _, headers, _ = asked.ask(path, headers=sent)
+            assert "frame-ancestors 'none'" in headers["content-security-policy"]
+            assert headers["x-frame-options"] == "DENY"
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["cross-origin-resource-policy"] == "same-origin"
+            assert not [name for name in headers if name.startswith("access-control-")]
+
+
+def test_what_comes_from_other_pages_changes_nothing(browser, furnished, db):
     place = f"/_/db/{db}/collection/people/delete"
-    for origin in ("http://evil.example", "http://127.0.0.1:1", "null"):
+    own = f"http://{furnished.console}"
+    for origin in ("http://evil.example", "http://127.0.0.1:1", f"http://{furnished.gateway}", "null", "", "http://[x"):
         assert browser.ask(place, {"id": "p001"}, {"origin": origin})[0] == 403
+    for site in ("same-site", "cross-site", "none"):
+        assert browser.ask(place, {"id": "p001"}, {"origin": own, "sec-fetch-site": site})[0] == 403
     assert browser.ask(f"/_/db/{db}/collection/people/edit?id=p001")[0] == 200
+    assert browser.ask(place, {"id": "p001"}, {"origin": own, "sec-fetch-site": "same-origin"})[0] == 303
+
+
+@pytest.mark.parametrize("site", ["same-site", "cross-site"])
+def test_pages_of_other_origins_may_lead_to_the_console_and_no_more(browser, site):
+    for mode, dest, status in (
+        ("navigate", "document", 200),
+        ("navigate", "iframe", 403),
+        ("navigate", "object", 403),
+        ("no-cors", "image", 403),
+        ("cors", "empty", 403),
+    ):
+        sent = {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest}
+        assert browser.ask("/_/", headers=sent)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:1", 200),
+        ("[::1]:8007", 200),
+        ("localhost", 200),
+        ("LOCALHOST:8007", 200),
+        ("192.0.2.1:8007", 200),
+        ("console.example:8007", 200),
+        ("rebound.example", 403),
+        ("x.localhost", 403),
+        ("127.0.0.1.rebound.example", 403),
+    ],
+)
+def test_the_console_answers_to_its_own_names(browser, host, status):
+    answered, _, text = browser.ask("/_/", headers={"host": host})
+    assert answered == status
+    assert ("--console-host" in text) == (status == 403)
+
+
+def test_the_cookie_says_where_it_may_go(furnished, stranger):
+    link = json.loads(furnished.run("console", "--json"))["url"]
+    cookie = stranger.ask(urlsplit(link).path)[1]["set-cookie"]
+    assert re.match(r"threadd-console-[0-9a-f]{8}=", cookie)
+    fields = {part.strip().lower() for part in cookie.split(";")[1:]}
+    assert fields >= {"httponly", "samesite=strict", "path=/_"}
 
 
 def test_keys_are_made_and_invalidated(browser):
@@ -168,7 +250,9 @@ def test_keys_are_made_and_invalidated(browser):
     assert "invalid" in browser.ask("/_/keys")[2]
 
 
-async def test_a_file_is_uploaded_to_a_bucket_and_seen_at_the_gateway(furnished, browser, stranger, db, tmp_path):
+async def test_a_file_is_uploaded_to_a_bucket_and_seen_at_the_gateway(
+    furnished, browser, stranger, gateway, db, tmp_path
+):
     async with grpc.aio.insecure_channel(furnished.threads_api) as channel:
         create = channel.unary_unary(
             "/api.bucketsd.pb.APIService/Create",
@@ -185,12 +269,12 @@ async def test_a_file_is_uploaded_to_a_bucket_and_seen_at_the_gateway(furnished,
     status, _, text = browser.ask(place, {"hello": "there"})
     assert (status, json.loads(text)) == (200, {"size": 11})
     assert browser.ask(f"/_/buckets/{key}?path=", {"a": "b"})[0] == 400
-    assert stranger.ask(f"/thread/{db}/buckets/{key}/hello.txt")[2] == "hello=there"
+    assert gateway.ask(f"/thread/{db}/buckets/{key}/hello.txt")[2] == "hello=there"
     # One that belongs to the account of the operator's keys, not to nobody.
     furnished.run("buckets", "export", key, str(tmp_path / "site.car"))
     moved = json.loads(furnished.run("buckets", "import", str(tmp_path / "site.car"), "--thread", db, "--json"))
     assert browser.ask(f"/_/buckets/{moved['key']}?path=hello.txt", {"good": "bye"})[0] == 200
-    assert stranger.ask(f"/thread/{db}/buckets/{moved['key']}/hello.txt")[2] == "good=bye"
+    assert gateway.ask(f"/thread/{db}/buckets/{moved['key']}/hello.txt")[2] == "good=bye"
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ class Container:
     def __init__(self, runtime):
         self.podman = ["podman", *(["--runtime", runtime] if runtime else [])]
         self.name = f"threadd-proof-{uuid.uuid4().hex[:8]}"
-        self.hub, self.web, self.gateway, self.peers = free_ports(4)
+        self.hub, self.web, self.gateway, self.console, self.peers = free_ports(5)
 
     def ask(self, *arguments):
         return run(*self.podman, *arguments)
@@ -121,7 +121,8 @@ class Container:
             "--volume",
             f"{self.name}:/data",
         ]
-        for ours, its in ((self.hub, 3006), (self.web, 3007), (self.gateway, 8006), (self.peers, 4006)):
+        published = {self.hub: 3006, self.web: 3007, self.gateway: 8006, self.console: 8007, self.peers: 4006}
+        for ours, its in published.items():
             command += ["--publish", f"127.0.0.1:{ours}:{its}"]
         self.ask(*command, IMAGE)
         self.wait()
@@ -134,15 +135,17 @@ class Container:
             time.sleep(0.2)
         if (status := self.status("/readyz")) != 200:
             raise ProofError(f"healthy, though /readyz says {status}")
+        if (status := self.status("/readyz", self.console)) != 200:
+            raise ProofError(f"healthy, though /readyz of the console's endpoint says {status}")
         say("healthy", began)
 
     def healthy(self):
         command = [*self.podman, "healthcheck", "run", self.name]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
-    def status(self, path):
+    def status(self, path, port=None):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.gateway}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port or self.gateway}{path}", timeout=10) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code

@@ -74,8 +74,9 @@ def blocks():
 @pytest.fixture(scope="session")
 def documented(tmp_path_factory):
     """A daemon that the blocks run against."""
-    flags = ("--gateway", f"127.0.0.1:{free_ports(1)[0]}")
-    daemon = prepare_threadd(tmp_path_factory.mktemp("docs"), *flags)
+    gateway, console = (f"127.0.0.1:{port}" for port in free_ports(2))
+    daemon = prepare_threadd(tmp_path_factory.mktemp("docs"), "--gateway", gateway, "--console", console)
+    daemon.console = console
     daemon.start()
     yield daemon
     daemon.kill()
@@ -101,6 +102,7 @@ async def here(documented, elsewhere):
         r"127\.0\.0\.1:3007": documented.hub_web,
         r"127\.0\.0\.1:6006": documented.threads_api,
         r"127\.0\.0\.1:6007": documented.threads_web,
+        r"127\.0\.0\.1:8007": documented.console,
         r"\bHOST:6006\b": elsewhere.threads_api,
         r"\bKEY\b": made["key"],
         r"\bSECRET\b": made["secret"],

@@ -35,10 +35,10 @@ def compose():
 
 def test_the_image_sets_what_the_program_reads():
     settings = config.load({}, image_environment())
-    listened = {settings.hub_api.port, settings.hub_web.port, settings.gateway.port}
-    assert {endpoint.host for endpoint in (settings.hub_api, settings.hub_web, settings.gateway)} == {"0.0.0.0"}
+    published = (settings.hub_api, settings.hub_web, settings.gateway, settings.console)
+    assert {endpoint.host for endpoint in published} == {"0.0.0.0"}
     peers = int(settings.host_addr.text.rpartition("/")[2])
-    assert listened | {peers} == exposed() == {3006, 3007, 8006, 4006}
+    assert {endpoint.port for endpoint in published} | {peers} == exposed() == {3006, 3007, 8006, 8007, 4006}
     assert settings.threads_api.is_loopback
     assert settings.threads_web.is_loopback
     # What a container announces by itself must hold outside of it.
@@ -89,5 +89,5 @@ def test_compose_with_a_prometheus_reads_the_metrics(compose):
     [given] = prometheus["configs"]
     assert f"--config.file={given['target']}" in prometheus["command"]
     [job] = yaml.safe_load(compose["configs"][given["source"]]["content"])["scrape_configs"]
-    assert job["static_configs"] == [{"targets": ["threadd:8006"]}]
+    assert job["static_configs"] == [{"targets": ["threadd:8007"]}]
     assert job["authorization"]["credentials"].startswith("${THREADD_OPERATOR_TOKEN")

@@ -148,9 +148,10 @@ def few_files():
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def open_listeners(gateway):
+def open_listeners(console, token):
     """How many calls that listen the daemon counts, and how many listeners."""
-    with urllib.request.urlopen(f"http://{gateway}/metrics", timeout=30) as answer:
+    asked = urllib.request.Request(f"http://{console}/metrics", headers={"authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(asked, timeout=30) as answer:
         lines = answer.read().decode().splitlines()
     calls = [line for line in lines if line.startswith("threadd_open_calls") and "/Listen" in line]
     (listeners,) = (line for line in lines if line.startswith("threadd_listeners "))
@@ -158,8 +159,9 @@ def open_listeners(gateway):
 
 
 def test_many_listeners_that_vanish_leave_nothing(few_files, start_daemon, js_programs):
-    gateway = f"127.0.0.1:{free_ports(1)[0]}"
-    daemon = start_daemon("--gateway", gateway)
+    console = f"127.0.0.1:{free_ports(1)[0]}"
+    daemon = start_daemon("--console", console)
+    token = daemon.run("token").strip()
     pid = daemon.process.pid
     before = sockets(pid)
     used = []
@@ -168,14 +170,14 @@ def test_many_listeners_that_vanish_leave_nothing(few_files, start_daemon, js_pr
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
             assert program.stdout.readline() == "open\n"
             assert sockets(pid) == before + LISTENERS
-            assert open_listeners(gateway) == (LISTENERS, LISTENERS)
+            assert open_listeners(console, token) == (LISTENERS, LISTENERS)
             program.send_signal(signal.SIGKILL)
         ends = time.monotonic() + 20
         while sockets(pid) > before:
             assert time.monotonic() < ends, f"{sockets(pid) - before} connections are left"
             time.sleep(0.05)
         time.sleep(0.5)
-        assert open_listeners(gateway) == (0, 0)
+        assert open_listeners(console, token) == (0, 0)
         used.append(resident(pid))
     # The first round warms up what is kept for the next ones.
     assert used[-1] - used[1] < 8 * 2**20, used

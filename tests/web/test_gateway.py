@@ -99,6 +99,7 @@ async def opened(folder, *, shows_documents=False, **options):
             host,
             lambda token: tokens.verify(token, host),
             GatewayOptions(DOMAIN, shows_documents),
+            lambda: True,
         )
         door = GatewayDoor(gateway, "127.0.0.1", 0)
         try:

@@ -83,7 +83,8 @@ def run_daemon(repo: Path, *flags: str) -> Generator[Daemon, None, None]:
     Raises:
         ClientError: It does not start.
     """
-    command = [sys.executable, "-m", "threadd", "serve", "--repo", str(repo), "--gateway", "off", "--host-addr", "off"]
+    command = [sys.executable, "-m", "threadd", "serve", "--repo", str(repo), "--host-addr", "off"]
+    command += ["--gateway", "off", "--console", "off"]
     for door in _DOORS:
         command += [f"--{door}", "127.0.0.1:0"]
     with tempfile.TemporaryFile() as said:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from net import cid as cids
@@ -30,6 +30,7 @@ from threadd.hub.errors import InvitationExpiredError, InvitationNotFoundError
 from threadd.hub.hub import Hub
 from threadd.web import pages
 from threadd.web.content_types import SNIFFED_BYTES, content_type
+from threadd.web.health import health_response
 from threadd.web.hosts import Host, host_of
 from threadd.web.pages import Row, address
 from threadd.web.ranges import UnsatisfiableRangeError, has_tag, parse_range
@@ -42,6 +43,8 @@ _ASK: Final = "no-cache"
 _PRIVATE: Final = "private, no-cache"
 _NOT_THERE: Final = "There is nothing here, or nothing that this link opens."
 _JSON: Final = "application/json"
+_METRICS_MOVED: Final = "metrics are at /metrics of the console's endpoint (--console, by default 127.0.0.1:8007)\n"
+_CONSOLE_MOVED: Final = "the console has an endpoint of its own (--console); threadd console prints a link to it\n"
 
 _HEADERS: Final = {
     # Pages of any site may read what is here, as at the hosted Hub. Browsers hold that to requests without credentials
@@ -113,6 +116,7 @@ class Gateway:
         host: The daemon's public key, in whose name what anybody may see is read.
         verify: Whom a token names; raises an error for one that does not count.
         options: What the operator says.
+        is_ready: Whether the daemon takes work.
     """
 
     def __init__(
@@ -123,6 +127,7 @@ class Gateway:
         host: PublicKey,
         verify: Callable[[str], PublicKey],
         options: GatewayOptions,
+        is_ready: Callable[[], bool],
     ) -> None:
         self._buckets = buckets
         self._databases = databases
@@ -130,6 +135,7 @@ class Gateway:
         self._host = host
         self._verify = verify
         self._options = options
+        self._is_ready = is_ready
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; this is an ASGI application."""
@@ -169,23 +175,32 @@ class Gateway:
         if key is not None:
             return await self._website(request, key, "/".join(parts))
         match parts:
-            case ["health"]:
-                answer = Response("ok\n", media_type="text/plain")
             case ["ipfs", cid, *_]:
-                answer = await self._ipfs(request, cid, below)
+                return await self._ipfs(request, cid, below)
             case ["ipns", name, *_]:
-                answer = await self._ipns(request, name, below)
+                return await self._ipns(request, name, below)
             case ["thread", thread, *rest]:
-                answer = await self._thread(request, ThreadID.from_text(thread), rest)
-            case ["confirm", secret]:
-                answer = self._confirm(secret)
-            case ["consent", token]:
-                answer = await self._consent(token)
-            case []:
-                answer = HTMLResponse(pages.message("threadd", "This is the gateway of a threadd daemon."))
+                return await self._thread(request, ThreadID.from_text(thread), rest)
+            case ["confirm" | "consent" as purpose, secret]:
+                return self._confirm(secret) if purpose == "confirm" else await self._consent(secret)
             case _:
-                answer = _not_found()
-        return answer
+                return self._about(parts)
+
+    def _about(self, parts: list[str]) -> Response:
+        """What the gateway says of the daemon."""
+        match parts:
+            case []:
+                return HTMLResponse(pages.message("threadd", "This is the gateway of a threadd daemon."))
+            case ["health"]:
+                return PlainTextResponse("ok\n")
+            case ["healthz" | "readyz" as name]:
+                return health_response(f"/{name}", self._is_ready)
+            case ["metrics"]:
+                return PlainTextResponse(_METRICS_MOVED, 410)
+            case ["_", *_]:
+                return PlainTextResponse(_CONSOLE_MOVED, 410)
+            case _:
+                return _not_found()
 
     async def _ipfs(self, request: Request, cid: str, path: str) -> Response:
         root = "/ipfs/" + cid

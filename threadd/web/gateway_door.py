@@ -1,4 +1,4 @@
-"""The gateway's door: uvicorn in this process, in front of its pages."""
+"""An endpoint for plain HTTP, as the gateway and the console have one: uvicorn in this process, in front of pages."""
 
 import asyncio
 

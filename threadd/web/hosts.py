@@ -42,6 +42,15 @@ class Host:
     port: int | None = None
 
     @property
+    def is_address(self) -> bool:
+        """Whether it is an IP address, which no DNS answer can lead elsewhere."""
+        try:
+            ipaddress.ip_address(self.name)
+        except ValueError:
+            return False
+        return True
+
+    @property
     def is_loopback(self) -> bool:
         """Whether it is an IP address of the loopback interface; names are never resolved."""
         try:

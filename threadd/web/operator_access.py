@@ -1,9 +1,11 @@
-"""Who may see the operator's pages: whoever is on this machine sees numbers; the rest wants a token.
+"""Who is the operator: the one rule for the console, metrics, documents over HTTP, bucket lists and unowned buckets.
 
-A link with a token that works once opens a session in a browser. The token of the settings, if there is one, is for
-programs: it is sent as `Authorization: Bearer ...`. Nothing here is ever logged.
+The operator shows either an operator token (``Authorization: Bearer ...``), which is that of the settings or one made
+through the control socket, or, at the console's endpoint only, the cookie of a session that a one-use link opened. An
+address, a host name or a forwarded header grants nothing. Nothing here is ever logged.
 """
 
+import hashlib
 import hmac
 import secrets
 import time
@@ -12,97 +14,113 @@ from typing import Final
 
 from starlette.requests import Request
 
-from threadd.web.hosts import Host, host_of, parse_origin
-
-COOKIE: Final = "threadd-console"
-
 LINK_SECONDS: Final = 15 * 60.0
 """How long a link may wait to be opened."""
 
 SESSION_SECONDS: Final = 12 * 3600.0
 
-_MOST_LINKS: Final = 20
-_LOOPBACK_NAMES: Final = frozenset({"localhost", "localhost.localdomain"})
+TOKEN_SECONDS: Final = 12 * 3600.0
+"""How long a token that was made through the control socket is good for."""
+
+TOKEN_HINT: Final = "threadd token, on the daemon's machine, prints one: Authorization: Bearer TOKEN"  # noqa: S105
+"""What a refusal says about getting an operator token."""
+
+_MAX_LINKS: Final = 20
+_MAX_SESSIONS: Final = 100
+_MAX_TOKENS: Final = 1000
 
 
-class Access:
-    """Links and sessions; both end with the daemon.
+class _Secrets:
+    """Random secrets with a lifetime, of which only hashes are kept.
 
     Args:
-        token: What programs show; empty for none.
+        seconds: How long one is good for.
+        most: How many are kept; the oldest makes room.
         clock: Seconds.
     """
 
-    def __init__(self, token: str = "", clock: Callable[[], float] = time.monotonic) -> None:
-        self._token = token
+    def __init__(self, seconds: float, most: int, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._most = most
         self._clock = clock
-        self._links: dict[str, float] = {}
-        self._sessions: dict[str, float] = {}
+        self._ends: dict[bytes, float] = {}
+
+    def make(self) -> str:
+        """Make one."""
+        self._drop_expired()
+        while len(self._ends) >= self._most:
+            del self._ends[next(iter(self._ends))]
+        made = secrets.token_urlsafe(32)
+        self._ends[_hash(made)] = self._clock() + self._seconds
+        return made
+
+    def holds(self, text: str) -> bool:
+        """Whether a text is one of them."""
+        self._drop_expired()
+        return _hash(text) in self._ends
+
+    def take(self, text: str) -> bool:
+        """Remove one; tells whether it was there."""
+        self._drop_expired()
+        return self._ends.pop(_hash(text), None) is not None
+
+    def _drop_expired(self) -> None:
+        # All live equally long, so the oldest expires first.
+        now = self._clock()
+        while self._ends and next(iter(self._ends.values())) < now:
+            del self._ends[next(iter(self._ends))]
+
+
+class Access:
+    """The operator's tokens, links and sessions. All but the token of the settings end with the daemon.
+
+    Args:
+        token: The operator token of the settings; empty for none.
+        repository: Distinguishes the repository from others, so that the cookies of two daemons on one host differ.
+        clock: Seconds.
+    """
+
+    def __init__(self, token: str = "", repository: bytes = b"", clock: Callable[[], float] = time.monotonic) -> None:
+        self._token = token
+        self._links = _Secrets(LINK_SECONDS, _MAX_LINKS, clock)
+        self._sessions = _Secrets(SESSION_SECONDS, _MAX_SESSIONS, clock)
+        self._tokens = _Secrets(TOKEN_SECONDS, _MAX_TOKENS, clock)
+        self.cookie = f"threadd-console-{hashlib.sha256(repository).hexdigest()[:8]}"
+        """The name of the cookie that holds a session."""
+
+    def new_token(self) -> str:
+        """Make an operator token."""
+        return self._tokens.make()
 
     def new_link(self) -> str:
-        """Make a token that opens one session."""
-        self._drop_old()
-        while len(self._links) >= _MOST_LINKS:
-            del self._links[next(iter(self._links))]
-        link = secrets.token_urlsafe(24)
-        self._links[link] = self._clock() + LINK_SECONDS
-        return link
+        """Make a secret that opens one session."""
+        return self._links.make()
 
     def open_session(self, link: str) -> str | None:
-        """Use up a token of a link.
+        """Use up the secret of a link.
 
         Returns:
-            What the browser keeps, or None where the token is none, was used, or is too old.
+            The value of the cookie, or None if the secret is unknown, used or expired.
         """
-        self._drop_old()
-        if self._links.pop(link, None) is None:
-            return None
-        session = secrets.token_urlsafe(32)
-        self._sessions[session] = self._clock() + SESSION_SECONDS
-        return session
+        return self._sessions.make() if self._links.take(link) else None
 
     def end_session(self, request: Request) -> None:
         """End the session of a request."""
-        self._sessions.pop(request.cookies.get(COOKIE, ""), None)
+        self._sessions.take(request.cookies.get(self.cookie, ""))
 
     def has_session(self, request: Request) -> bool:
-        """Whether a request comes from a browser that was let in, or shows the token of the settings."""
-        self._drop_old()
-        return request.cookies.get(COOKIE, "") in self._sessions or self._shows_token(request)
+        """Whether a request to the console's endpoint is the operator's: by a session, or by a token."""
+        return self._sessions.holds(request.cookies.get(self.cookie, "")) or self.has_token(request)
 
-    def may_read_numbers(self, request: Request) -> bool:
-        """Whether a request may see metrics: from this machine, or let in."""
-        return is_local(request) or self.has_session(request)
-
-    def _shows_token(self, request: Request) -> bool:
+    def has_token(self, request: Request) -> bool:
+        """Whether a request, to any endpoint, shows an operator token."""
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-        return (
-            bool(self._token)
-            and scheme.lower() == "bearer"
-            and hmac.compare_digest(shown.encode(), self._token.encode())
-        )
-
-    def _drop_old(self) -> None:
-        now = self._clock()
-        for kept in (self._links, self._sessions):
-            for name in [name for name, until in kept.items() if until < now]:
-                del kept[name]
+        if scheme.lower() != "bearer":
+            return False
+        shown = shown.strip()
+        is_configured = bool(self._token) and hmac.compare_digest(shown.encode(), self._token.encode())
+        return is_configured or self._tokens.holds(shown)
 
 
-def is_local(request: Request) -> bool:
-    """Whether a request was made on this machine by its own name.
-
-    A page of elsewhere can have a browser here send requests to a name that leads here: that name gives it away.
-    """
-    if request.client is None:
-        return False
-    host = host_of(request.scope["headers"])
-    if host is None or not Host(request.client.host).is_loopback:
-        return False
-    return host.name in _LOOPBACK_NAMES or host.is_loopback
-
-
-def is_own_page(request: Request) -> bool:
-    """Whether a request that changes something comes from a page of the console itself."""
-    origin = parse_origin(request.headers.get("origin", ""))
-    return origin is not None and origin.host == host_of(request.scope["headers"])
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

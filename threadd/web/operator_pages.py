@@ -1,22 +1,24 @@
-"""What the operator finds at the gateway's address: health, metrics and the console, before the gateway's own pages."""
+"""The console's endpoint: what the operator finds there, health, metrics and the console, and nobody else's content."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
-from threadd.browsing_verbs import StatusSummary
+from threadd.browsing_verbs import OperatorToken, StatusSummary
 from threadd.rooms import Rooms
 from threadd.web import metrics
 from threadd.web.console.console import BASE, Console
-from threadd.web.hosts import host_of
+from threadd.web.console.guard import Guard
+from threadd.web.health import LIVE_PATH, READY_PATH, health_response
 from threadd.web.measuring import Measures
-from threadd.web.operator_access import Access
+from threadd.web.operator_access import TOKEN_HINT, TOKEN_SECONDS, Access
 
-_PLACES = frozenset({"/healthz", "/readyz", "/metrics", BASE})
+METRICS_PATH: Final = "/metrics"
 
 
 class OperatorPages:
@@ -25,70 +27,56 @@ class OperatorPages:
     Args:
         rooms: What they show.
         measures: What is counted.
-        token: What programs of elsewhere show to read metrics; empty for none.
-        is_secure: Whether the gateway speaks TLS.
+        access: Who is the operator.
+        names: Host names that the console is reached by, besides IP addresses and `localhost`.
+        is_secure: Whether the endpoint speaks TLS.
     """
 
-    def __init__(self, rooms: Rooms, measures: Measures, token: str, *, is_secure: bool) -> None:
+    def __init__(
+        self, rooms: Rooms, measures: Measures, access: Access, names: Iterable[str], *, is_secure: bool
+    ) -> None:
         self.url = ""
-        """Where the gateway is, such as ``http://127.0.0.1:8006``; empty until it is open."""
+        """Where the endpoint is, such as ``http://127.0.0.1:8007``; empty until it is open."""
+        self._rooms = rooms
         self._measures = measures
-        self._access = Access(token)
-        self._console = Console(rooms, measures, self._access, is_secure=is_secure)
+        self._access = access
+        self._names = frozenset(names)
+        self._is_secure = is_secure
 
     def link(self) -> str:
-        """Make a link that opens the console once; empty where the gateway is off."""
+        """Make a link that opens the console once; empty where the console is off."""
         return f"{self.url}{BASE}/open/{self._access.new_link()}" if self.url else ""
+
+    def token(self) -> OperatorToken:
+        """Make an operator token."""
+        return OperatorToken(self._access.new_token(), int(TOKEN_SECONDS))
 
     def status(self) -> StatusSummary:
         """Tell how the daemon is doing."""
         return self._measures.status()
 
-    def routes(self) -> Sequence[BaseRoute]:
-        """All routes."""
-        return [
-            Route("/healthz", self._healthz),
-            Route("/readyz", self._readyz),
-            Route("/metrics", self._metrics),
-            *self._console.routes(),
+    def app(self, gateway_port: int | None) -> ASGIApp:
+        """Make the application of the endpoint.
+
+        Args:
+            gateway_port: Where the gateway listens; None where it is off.
+        """
+        console = Console(self._rooms, self._measures, self._access, gateway_port, is_secure=self._is_secure)
+        open_paths = (LIVE_PATH, READY_PATH, METRICS_PATH)
+        routes = [
+            Route(LIVE_PATH, self._health),
+            Route(READY_PATH, self._health),
+            Route(METRICS_PATH, self._metrics),
+            Route("/", lambda _request: RedirectResponse(f"{BASE}/", 302)),
+            *console.routes(),
         ]
+        return Guard(Starlette(routes=routes), self._names, open_paths)
 
-    async def _healthz(self, _request: Request) -> Response:
-        return PlainTextResponse("ok\n")
-
-    async def _readyz(self, _request: Request) -> Response:
-        if self._measures.is_ready():
-            return PlainTextResponse("ready\n")
-        return PlainTextResponse("not ready\n", 503)
+    async def _health(self, request: Request) -> Response:
+        return health_response(request.url.path, self._measures.is_ready)
 
     async def _metrics(self, request: Request) -> Response:
-        if not self._access.may_read_numbers(request):
-            text = "metrics are for this machine, or for whoever shows the operator's token\n"
+        if not self._access.has_session(request):
+            text = f"metrics are for the operator; {TOKEN_HINT}\n"
             return PlainTextResponse(text, 401, headers={"www-authenticate": "Bearer"})
         return Response(metrics.exposition(self._measures), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-class Front:
-    """An ASGI application that gives the operator's places to the operator's pages, and all others to the gateway.
-
-    Args:
-        pages: The operator's pages.
-        gateway: The gateway.
-        domain: Under which each name is a bucket's website, all of whose places are its own; empty for none.
-    """
-
-    def __init__(self, pages: OperatorPages, gateway: ASGIApp, domain: str) -> None:
-        self._pages = Starlette(routes=list(pages.routes()))
-        self._gateway = gateway
-        self._domain = domain
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        path = scope.get("path", "")
-        is_operators = path in _PLACES or path.startswith(f"{BASE}/")
-        answer = self._pages if is_operators and not self._is_website(scope) else self._gateway
-        await answer(scope, receive, send)
-
-    def _is_website(self, scope: Scope) -> bool:
-        host = host_of(scope["headers"])
-        return host is not None and host.below(self._domain) is not None

@@ -27,7 +27,7 @@ from threadd.verbs import CreateKey
 from threadd.web.console import charts, events, forms
 from threadd.web.console.snippets import snippet
 from threadd.web.measuring import Measures
-from threadd.web.operator_access import COOKIE, SESSION_SECONDS, Access, is_own_page
+from threadd.web.operator_access import SESSION_SECONDS, Access
 
 BASE: Final = "/_"
 PAGE_ROWS: Final = 50
@@ -40,34 +40,30 @@ _MAX_FORM_BYTES: Final = 16 * 2**20
 
 _Page: TypeAlias = Callable[[Request], Awaitable[Response]]
 
-_HEADERS: Final = {
-    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "cache-control": "no-store",
-    # Without any referrer a browser does not say where a form comes from.
-    "referrer-policy": "same-origin",
-    "x-content-type-options": "nosniff",
-}
 _STATUSES: Final = {StatusCode.NOT_FOUND: 404, StatusCode.INVALID_ARGUMENT: 400, StatusCode.UNAVAILABLE: 503}
 
 _log = structlog.get_logger(__name__)
 
 
 class Console:
-    """The pages.
+    """The pages; `threadd.web.console.guard` stands in front of them.
 
     Args:
         rooms: What they show.
         measures: What is counted.
         access: Who may see them.
-        is_secure: Whether the gateway speaks TLS, so that cookies need not travel without.
+        gateway_port: Where the gateway listens; None where it is off.
+        is_secure: Whether its endpoint speaks TLS, so that cookies need not travel without.
     """
 
-    def __init__(self, rooms: Rooms, measures: Measures, access: Access, *, is_secure: bool) -> None:
+    def __init__(
+        self, rooms: Rooms, measures: Measures, access: Access, gateway_port: int | None, *, is_secure: bool
+    ) -> None:
         self._rooms = rooms
         self._browser = rooms.browser
         self._measures = measures
         self._access = access
+        self._gateway_port = gateway_port
         self._is_secure = is_secure
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("threadd.web.console"),
@@ -113,8 +109,6 @@ class Console:
         async def answer(request: Request) -> Response:
             if not self._access.has_session(request):
                 return self._render(request, "closed.html", code=401)
-            if request.method == "POST" and not is_own_page(request):
-                return self._render(request, "error.html", code=403, text="This did not come from a page of here.")
             try:
                 return await page(request)
             except ThreaddError as error:
@@ -127,15 +121,15 @@ class Console:
         text = self._templates.get_template(template).render(
             path=request.url.path, db=db, collection=request.path_params.get("collection", ""), **values
         )
-        return HTMLResponse(text, code, headers=_HEADERS)
+        return HTMLResponse(text, code)
 
     async def _open(self, request: Request) -> Response:
         session = self._access.open_session(request.path_params["link"])
         if session is None:
             return self._render(request, "closed.html", code=401)
-        answer = RedirectResponse(f"{BASE}/", 303, headers=_HEADERS)
+        answer = RedirectResponse(f"{BASE}/", 303)
         answer.set_cookie(
-            COOKIE,
+            self._access.cookie,
             session,
             max_age=int(SESSION_SECONDS),
             path=BASE,
@@ -147,8 +141,8 @@ class Console:
 
     async def _leave(self, request: Request) -> Response:
         self._access.end_session(request)
-        answer = RedirectResponse(f"{BASE}/", 303, headers=_HEADERS)
-        answer.delete_cookie(COOKIE, path=BASE)
+        answer = RedirectResponse(f"{BASE}/", 303)
+        answer.delete_cookie(self._access.cookie, path=BASE)
         return answer
 
     async def _overview(self, request: Request) -> Response:
@@ -249,14 +243,14 @@ class Console:
             errors = forms.errors_of(schema, error)
             return self._form(request, schema, shown, errors, instance_id, modified)
         _log.info("a document was written in the console", db=db, collection=collection, instance_id=saved.id)
-        return RedirectResponse(_place(db, collection), 303, headers=_HEADERS)
+        return RedirectResponse(_place(db, collection), 303)
 
     async def _delete(self, request: Request) -> Response:
         db, collection = request.path_params["db"], request.path_params["collection"]
         instance_id = (await _sent(request)).get("id", "")
         await self._browser.delete(db, collection, [instance_id])
         _log.info("a document was deleted in the console", db=db, collection=collection, instance_id=instance_id)
-        return RedirectResponse(_place(db, collection), 303, headers=_HEADERS)
+        return RedirectResponse(_place(db, collection), 303)
 
     def _form(
         self,
@@ -299,7 +293,7 @@ class Console:
         database = self._browser.database(request.path_params["db"])
         position = request.headers.get("last-event-id", "")
         stream = events.stream(database, self._browser.operator, int(position) if position.isdigit() else None)
-        return StreamingResponse(_closing(stream), media_type="text/event-stream", headers=_HEADERS)
+        return StreamingResponse(_closing(stream), media_type="text/event-stream")
 
     async def _thread_log(self, request: Request) -> Response:
         db = request.path_params["db"]
@@ -316,19 +310,22 @@ class Console:
         sent = await _sent(request)
         if key := sent.get("invalidate", ""):
             await self._rooms.operator.invalidate_key(key)
-            return RedirectResponse(f"{BASE}/keys", 303, headers=_HEADERS)
+            return RedirectResponse(f"{BASE}/keys", 303)
         made = await self._rooms.operator.handle(CreateKey(sent.get("type", "user")))
         return await self._keys(request, made)
 
     async def _buckets(self, request: Request) -> Response:
-        return self._render(request, "buckets.html", buckets=self._rooms.bucket_files.list_buckets())
+        gateway = ""
+        if self._gateway_port is not None:
+            gateway = str(request.url.replace(port=self._gateway_port, path="", query="", fragment=""))
+        return self._render(request, "buckets.html", buckets=self._rooms.bucket_files.list_buckets(), gateway=gateway)
 
     async def _upload(self, request: Request) -> Response:
         key = request.path_params["key"]
         path = request.query_params.get("path", "")
         taken = await self._rooms.bucket_files.take(key, path, request.stream())
         _log.info("a file was uploaded in the console", bucket=key, path=taken.path, size=taken.size)
-        return JSONResponse({"size": taken.size}, headers=_HEADERS)
+        return JSONResponse({"size": taken.size})
 
     async def _peers(self, request: Request) -> Response:
         return self._render(request, "peers.html", peers=self._rooms.operator.list_peers())
