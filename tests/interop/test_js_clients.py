@@ -80,6 +80,13 @@ def test_users_of_the_hub(start_daemon, run):
     daemon.stop()
 
 
+def test_an_app_that_keeps_a_database_at_the_hub_and_is_started_again(start_daemon, run):
+    daemon = start_daemon()
+    endpoints = f"http://{daemon.hub_web}", json.dumps(make_key(daemon, "user")), f"http://{daemon.threads_web}"
+    run(daemon, 6, "threaddb.js", *endpoints)
+    daemon.stop()
+
+
 def test_a_user_with_buckets(start_daemon, run):
     # Links are given where there is a gateway for them to lead to.
     daemon = start_daemon("--threads-web", "off", "--gateway", f"127.0.0.1:{free_ports(1)[0]}")
