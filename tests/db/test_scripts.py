@@ -5,11 +5,13 @@ import shutil
 import sys
 import time
 
+import msgspec
 import pytest
 
-from threadd.db import scripts
 from threadd.db.errors import InvalidScriptError, ScriptEngineError, ScriptError, WriteDeniedError
+from threadd.db.script_worker import Request
 from threadd.db.scripts import ScriptRunner
+from threadd.db.workers import Worker
 
 EVENT = b'{"patch":{"type":"save"}}'
 
@@ -141,22 +143,22 @@ async def test_calls_of_many_callers_do_not_mix(runner):
 
 async def test_an_engine_that_died_while_it_was_idle_is_replaced(runner):
     await runner.validate("return true", "w", EVENT, None)
-    (worker,) = runner._idle
+    (worker,) = runner._pool._idle
     worker.process.kill()
     worker.process.wait()
     await runner.validate("return true", "w", EVENT, None)
-    assert runner._idle != [worker]
+    assert runner._pool._idle != [worker]
 
 
 async def test_a_script_that_ends_its_engine_fails_its_call(runner, monkeypatch):
-    call = scripts._Worker.call
+    exchange = Worker.exchange
 
-    async def die(worker, request):
-        if not request.only_compile:
+    async def die(worker, data):
+        if not msgspec.msgpack.decode(data, type=Request).only_compile:
             worker.process.kill()
-        return await call(worker, request)
+        return await exchange(worker, data)
 
-    monkeypatch.setattr(scripts._Worker, "call", die)
+    monkeypatch.setattr(Worker, "exchange", die)
     for _ in range(2):
         with pytest.raises(ScriptError, match="ended its engine"):
             await runner.validate("return true", "w", EVENT, None)
@@ -181,5 +183,5 @@ async def test_a_call_that_is_cancelled_leaves_no_worker_behind(runner):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert runner._idle == []
+    assert runner._pool._idle == []
     await runner.validate("return true", "w", EVENT, None)

@@ -1,26 +1,16 @@
 """The process that runs clients' JavaScript, apart from the daemon: what a script does to it, the daemon survives.
 
 Each call gets an engine of its own, so nothing stays from call to call, and the engine has no way out: no files, no
-network, no modules. Requests and answers are framed by a 4-byte big-endian length on stdin and stdout; the parent keeps
-the time and ends this process when a call takes too long; an alarm does so where the parent is gone.
+network, no modules.
 """
-
-import resource
-import signal
-import struct
-import sys
-from typing import BinaryIO
 
 import msgspec
 import quickjs
 
+from threadd.db import worker_frames
+
 MEMORY_BYTES = 64 * 1024 * 1024
 STACK_BYTES = 512 * 1024
-_ADDRESS_SPACE_BYTES = 1024 * 1024 * 1024
-
-_ORPHAN_SECONDS = 30
-
-_LENGTH = struct.Struct(">I")
 
 _CALL = """
 (function (body, names, values) {
@@ -79,24 +69,5 @@ def answer(request: Request) -> Answer:
     return Answer(result=result if isinstance(result, str) else "null")
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """Answer calls, one after the other, until the source ends.
-
-    Args:
-        source: Framed `Request`s in msgpack.
-        sink: Where the framed `Answer`s go.
-    """
-    decode = msgspec.msgpack.Decoder(Request).decode
-    while len(head := source.read(_LENGTH.size)) == _LENGTH.size:
-        request = decode(source.read(*_LENGTH.unpack(head)))
-        signal.alarm(_ORPHAN_SECONDS)
-        reply = msgspec.msgpack.encode(answer(request))
-        signal.alarm(0)
-        sink.write(_LENGTH.pack(len(reply)) + reply)
-        sink.flush()
-
-
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    worker_frames.run(Request, answer)

@@ -1,24 +1,17 @@
 """Write validators and read filters: clients' JavaScript, run in worker processes under a time limit."""
 
-import asyncio
 import json
-import socket
-import struct
-import subprocess
-import sys
 from dataclasses import dataclass, field
-
-import msgspec
 
 from threadd.db import documents
 from threadd.db.errors import InvalidScriptError, ScriptEngineError, ScriptError, WriteDeniedError
 from threadd.db.script_worker import Answer, Request
+from threadd.db.workers import WorkerEndedError, WorkerPool, WorkerStartError, WorkerTimeoutError
 
 CALL_SECONDS = 1.0
 """What one call may take, by the wall clock."""
 
-_START_SECONDS = 10.0
-_LENGTH = struct.Struct(">I")
+_GREETING = Request("", "", "[]", only_compile=True)
 _VALIDATOR_ARGUMENTS = "writer,event,instance"
 _FILTER_ARGUMENTS = "reader,instance"
 
@@ -34,11 +27,10 @@ class ScriptRunner:
 
     workers: int = 2
     seconds: float = CALL_SECONDS
-    _idle: list["_Worker"] = field(default_factory=list)
-    _places: asyncio.Semaphore = field(init=False)
+    _pool: WorkerPool[Request, Answer] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._places = asyncio.Semaphore(self.workers)
+        self._pool = WorkerPool("threadd.db.script_worker", Answer, _GREETING, self.workers, self.seconds)
 
     async def check(self, body: str, *, validator: bool) -> None:
         """Refuse a body that does not compile.
@@ -106,96 +98,18 @@ class ScriptRunner:
         return documents.to_bytes(documents.with_numbers_of(documents.parse(instance), shown))
 
     async def _call(self, request: Request) -> str:
-        async with self._places:
-            try:
-                answer = await self._ask(self._idle.pop(), request) if self._idle else None
-            except EOFError:
-                # It may have died while it was idle, which is not the script's doing.
-                answer = None
-            if answer is None:
-                try:
-                    answer = await self._ask(await _Worker.start(), request)
-                except EOFError as error:
-                    raise ScriptError("the script ended its engine") from error
+        try:
+            answer = await self._pool.call(request)
+        except WorkerTimeoutError as error:
+            raise ScriptError(f"timed out: a call may take {self.seconds:g} s") from error
+        except WorkerEndedError as error:
+            raise ScriptError("the script ended its engine") from error
+        except WorkerStartError as error:
+            raise ScriptEngineError from error
         if answer.error:
             raise ScriptError(answer.error)
         return answer.result
 
-    async def _ask(self, worker: "_Worker", request: Request) -> Answer:
-        """Let a worker answer; it is idle afterwards, or gone. EOFError where it ended by itself."""
-        whole = False
-        try:
-            async with asyncio.timeout(self.seconds):
-                answer = await worker.call(request)
-            whole = True
-        except TimeoutError as error:
-            raise ScriptError(f"timed out: a call may take {self.seconds:g} s") from error
-        finally:
-            if whole:
-                self._idle.append(worker)
-            else:
-                await worker.kill()
-        return answer
-
     async def close(self) -> None:
         """End all idle workers; busy ones end with the calls that wait for them."""
-        while self._idle:
-            await self._idle.pop().kill()
-
-
-@dataclass(slots=True)
-class _Worker:
-    process: subprocess.Popen[bytes]
-    source: asyncio.StreamReader
-    sink: asyncio.StreamWriter
-
-    @classmethod
-    async def start(cls) -> "_Worker":
-        """Start a worker and wait until it answers, so that a first call is not charged with its start.
-
-        Raises:
-            ScriptEngineError: It does not start.
-        """
-        ours, theirs = socket.socketpair()
-        try:
-            with theirs:
-                # The loop's own way runs gRPC's fork handlers amid its threads; this one (vfork) runs none. A process
-                # group of its own keeps a terminal's Ctrl-C from it.
-                process = subprocess.Popen(  # noqa: ASYNC220 - takes about 1 ms
-                    [sys.executable, "-m", "threadd.db.script_worker"],
-                    stdin=theirs.fileno(),
-                    stdout=theirs.fileno(),
-                    process_group=0,
-                )
-            source, sink = await asyncio.open_connection(sock=ours)
-        except OSError as error:
-            ours.close()
-            raise ScriptEngineError from error
-        worker = cls(process, source, sink)
-        try:
-            async with asyncio.timeout(_START_SECONDS):
-                await worker.call(Request("", "", "[]", only_compile=True))
-        except (TimeoutError, EOFError) as error:
-            await worker.kill()
-            raise ScriptEngineError from error
-        except asyncio.CancelledError:
-            await worker.kill()
-            raise
-        return worker
-
-    async def call(self, request: Request) -> Answer:
-        """One request and its answer; EOFError where the process ends instead."""
-        data = msgspec.msgpack.encode(request)
-        try:
-            self.sink.write(_LENGTH.pack(len(data)) + data)
-            await self.sink.drain()
-            (length,) = _LENGTH.unpack(await self.source.readexactly(_LENGTH.size))
-            return msgspec.msgpack.decode(await self.source.readexactly(length), type=Answer)
-        except OSError as error:
-            raise EOFError from error
-
-    async def kill(self) -> None:
-        """End the process, whatever it does, and wait for that."""
-        self.sink.close()
-        self.process.kill()
-        await asyncio.shield(asyncio.to_thread(self.process.wait))
+        await self._pool.close()
