@@ -158,7 +158,7 @@ async def open_rooms(
                 databases,
                 Takeover(line, databases, network, peering.replication, host_key.public),
                 peering,
-                Upkeep(opened, threads, databases.sweeper, hub.revocations),
+                Upkeep(opened, threads, databases.sweeper, databases.schemas, hub.revocations),
                 browser,
                 bucket_files,
             ),

@@ -10,6 +10,7 @@ from net.threads import Threads
 from store import copies
 from store.errors import StatusCode, ThreaddError
 from store.repository import Repository
+from threadd.db.schema_checks import SchemaChecks
 from threadd.db.sweeper import Sweeper
 from threadd.hub.revocations import Revocations, parse_identity
 from threadd.maintenance.importing import import_database
@@ -29,13 +30,22 @@ class Upkeep:
         repository: The repository.
         threads: The threads; what comes in takes its numbers from there.
         sweeper: Deletes what does not come in whole.
+        schemas: Compiles the schemas of collections that come in.
         revocations: The tokens that count no longer.
     """
 
-    def __init__(self, repository: Repository, threads: Threads, sweeper: Sweeper, revocations: Revocations) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        threads: Threads,
+        sweeper: Sweeper,
+        schemas: SchemaChecks,
+        revocations: Revocations,
+    ) -> None:
         self._repository = repository
         self._threads = threads
         self._sweeper = sweeper
+        self._schemas = schemas
         self._revocations = revocations
 
     async def back_up(self, folder: str) -> BackedUp:
@@ -46,8 +56,9 @@ class Upkeep:
 
     async def import_database(self, file: str) -> ImportedDb:
         """Bring in a database; see `ImportDatabase`."""
-        engine = self._repository.engine
-        done = await import_database(engine, self._threads.numbers, self._sweeper, _lines_of(Path(file)))
+        done = await import_database(
+            self._repository.engine, self._threads.numbers, self._sweeper, self._schemas, _lines_of(Path(file))
+        )
         return ImportedDb(done.thread.text, done.name, done.records, done.instances)
 
     async def revoke(self, identity: str) -> Revoked:

@@ -27,6 +27,7 @@ from threadd.db.errors import InvalidNameError
 from threadd.db.folding import History
 from threadd.db.judge import Judge
 from threadd.db.reducer import CollectionOf, Reduced, Reducer, RemoteRecord
+from threadd.db.schema_checks import SchemaChecks
 from threadd.db.slices import Pacer
 from threadd.db.timestamps import Timestamps
 from threadd.db.transactions import Change, InstanceKey
@@ -42,6 +43,7 @@ class Arriving:
         thread: The database's thread.
         timestamps: Those seen so far.
         judge_of: Asks the validators on behalf of an author elsewhere.
+        schemas: Checks instances.
         transaction: What there is to write.
         records: What the logs gain, in order.
         changes: What they make of the instances, in order.
@@ -53,6 +55,7 @@ class Arriving:
     thread: ThreadInfo
     timestamps: Timestamps
     judge_of: Callable[[PublicKey], Judge]
+    schemas: SchemaChecks
     transaction: Transaction = field(default_factory=Transaction)
     records: list[AppendedRecord] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
@@ -107,7 +110,7 @@ class Arriving:
         if kept is None:
             return ""
         record = RemoteRecord(self._history.log_id(log_number), log_number, position, kept.author, kept.body)
-        reducer = Reducer(self._history, self.timestamps, self.judge_of)
+        reducer = Reducer(self._history, self.timestamps, self.judge_of, self.schemas)
         reduced = await reducer.reduce(record, {collection.name: collection}.get, collection.name)
         self._apply(reduced, log_number, position)
         return reduced.refused
@@ -126,7 +129,7 @@ class Arriving:
         except (DecryptionError, InvalidBlockError, InvalidRecordError) as error:
             return Reduced(refused=error.text)
         record = RemoteRecord(arrival.log_id, arrival.log_number, arrival.position, arrival.opened.author, body)
-        return await Reducer(self._history, self.timestamps, self.judge_of).reduce(record, collection_of)
+        return await Reducer(self._history, self.timestamps, self.judge_of, self.schemas).reduce(record, collection_of)
 
     def _apply(self, reduced: Reduced, log_number: int, position: int) -> None:
         found = [

@@ -5,7 +5,7 @@ from store import deletions
 from store.databases import CollectionRow
 from store.deletions import Deletion
 from store.engine import Transaction
-from threadd.db.collections import Collection, CollectionConfig, compile_schema, config_of, new_row
+from threadd.db.collections import Collection, CollectionConfig, config_of, new_row
 from threadd.db.errors import CollectionExistsError, CollectionNotFoundError
 from threadd.db.filling import filling
 from threadd.db.index_building import building
@@ -72,10 +72,10 @@ class Catalogue:
         """Refuse a configuration that is none.
 
         Raises:
-            InvalidNameError, InvalidSchemaError, InvalidIndexError: As `compile_schema`.
+            InvalidNameError, InvalidSchemaError, InvalidIndexError, SchemaEngineError: As `SchemaChecks.check_config`.
             InvalidScriptError: As `check_scripts`.
         """
-        compile_schema(config)
+        await self._services.schemas.check_config(config)
         await check_scripts(self._services.scripts, config)
 
     async def add(self, config: CollectionConfig) -> None:

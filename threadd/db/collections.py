@@ -2,11 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from store.databases import CollectionRow, IndexRow
 from store.engine import Transaction
 from store.numbers import Numbers
-from threadd.db.documents import MODIFIED_FIELD, Document
 from threadd.db.errors import InvalidIndexError, InvalidNameError
 from threadd.db.schemas import Schema
 
@@ -61,8 +61,11 @@ def check_name(name: str) -> None:
         raise InvalidNameError
 
 
-def compile_schema(config: CollectionConfig) -> Schema:
-    """Check a whole configuration and compile its schema.
+def compile_schema(config: CollectionConfig) -> Schema | None:
+    """Check a whole configuration and compile its schema, as far as that is cheap.
+
+    Returns:
+        The schema; None where it is not cheap, and then neither it nor the paths of indexes were held against it.
 
     Raises:
         InvalidNameError: As `check_name`.
@@ -70,10 +73,11 @@ def compile_schema(config: CollectionConfig) -> Schema:
         InvalidIndexError: A path cannot be indexed or is named twice.
     """
     check_name(config.name)
-    schema = Schema(config.schema)
+    schema = Schema.if_cheap(config.schema)
     paths: set[str] = set()
     for index in config.indexes:
-        schema.check_index(index.path)
+        if schema is not None:
+            schema.check_index(index.path)
         if index.path in paths:
             raise InvalidIndexError(f"two indexes name the path {index.path!r}: name each path once")
         paths.add(index.path)
@@ -88,36 +92,35 @@ class Collection:
         number: Its number in the store.
         config: What the client said of it.
         indexes: Its indexes with their numbers.
-        schema: Its compiled schema.
+        schema: Its compiled schema; None where that is not cheap, and only a worker has it.
+        schema_key: Names the schema to workers.
     """
 
     number: int
     config: CollectionConfig
     indexes: tuple[IndexRow, ...]
-    schema: Schema
+    schema: Schema | None
+    schema_key: bytes
 
     @classmethod
     def of(cls, row: CollectionRow) -> "Collection":
         """The collection that is kept in a row."""
         config = config_of(row)
-        return cls(row.number, config, row.indexes, compile_schema(config))
+        return cls(row.number, config, row.indexes, Schema.if_cheap(row.schema), key_of_schema(row.schema))
 
     @property
     def name(self) -> str:
         """Its name, unique in the database."""
         return self.config.name
 
-    def check(self, instance: Document, timestamp: int) -> None:
-        """Refuse an instance that the schema does not allow.
 
-        Args:
-            instance: The document, without `_mod`.
-            timestamp: What `_mod` will be, in ns; it counts where the schema names it.
+def key_of_schema(text: bytes) -> bytes:
+    """What names a schema to workers.
 
-        Raises:
-            SchemaViolationError: As `Schema.check`.
-        """
-        self.schema.check({**instance, MODIFIED_FIELD: timestamp} if self.schema.names_modified else instance)
+    Args:
+        text: Its JSON text.
+    """
+    return blake2b(text, digest_size=16).digest()
 
 
 def config_of(row: CollectionRow) -> CollectionConfig:

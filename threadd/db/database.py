@@ -91,6 +91,7 @@ class Database:
             services.instance_ids,
             self._listeners.tell,
             self._judge,
+            services.schemas,
         )
         self._catalogue = Catalogue(services, thread.number, self._sequencer)
 
@@ -120,7 +121,7 @@ class Database:
 
         Raises:
             CollectionExistsError: There is one of that name.
-            InvalidNameError, InvalidSchemaError, InvalidIndexError: As `compile_schema`.
+            InvalidNameError, InvalidSchemaError, InvalidIndexError, SchemaEngineError: As `SchemaChecks.check_config`.
             InvalidScriptError: As `check_scripts`.
         """
         await self._catalogue.check(config)
@@ -135,7 +136,7 @@ class Database:
         Raises:
             CollectionNotFoundError: There is none of that name; a name cannot be changed.
             IndexNotUniqueError: Instances share a value at the path of a new unique index; nothing is changed.
-            InvalidNameError, InvalidSchemaError, InvalidIndexError: As `compile_schema`.
+            InvalidNameError, InvalidSchemaError, InvalidIndexError, SchemaEngineError: As `SchemaChecks.check_config`.
             InvalidScriptError: As `check_scripts`.
         """
         await self._catalogue.check(config)

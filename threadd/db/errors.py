@@ -97,6 +97,19 @@ class SchemaViolationError(ThreaddError):
     default_text = "instance doesn't correspond to schema"
 
 
+class SchemaCostError(ThreaddError):
+    """A collection's schema takes too long, or too much memory, to check an instance; the instance is refused."""
+
+    code = StatusCode.RESOURCE_EXHAUSTED
+
+
+class SchemaEngineError(ThreaddError):
+    """No process that checks instances can be had; whatever it was needed for is refused."""
+
+    code = StatusCode.UNAVAILABLE
+    default_text = "no process that checks schemas is free: try again"
+
+
 class InstanceNotFoundError(ThreaddError):
     """The collection has no such instance, or the reader may not see it."""
 

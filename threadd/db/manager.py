@@ -15,7 +15,7 @@ from store import failpoints
 from store.databases import DatabaseRow
 from store.engine import Engine, Transaction
 from store.failpoints import Failpoint
-from threadd.db.collections import CollectionConfig, check_name, compile_schema, new_row
+from threadd.db.collections import CollectionConfig, check_name, new_row
 from threadd.db.database import Database
 from threadd.db.errors import (
     CollectionExistsError,
@@ -26,6 +26,7 @@ from threadd.db.errors import (
 )
 from threadd.db.filling import adopt
 from threadd.db.judge import check_scripts
+from threadd.db.schema_checks import SchemaChecks
 from threadd.db.scripts import ScriptRunner
 from threadd.db.services import TRANSACTION_SECONDS, Services
 from threadd.db.sweeper import Sweeper
@@ -65,6 +66,7 @@ class Manager:
             InstanceIDs(clock, randomness),
             self._sweeper,
             ScriptRunner(),
+            SchemaChecks(),
             transaction_seconds,
         )
         self._open: dict[ThreadID, Database] = {}
@@ -100,7 +102,7 @@ class Manager:
             DatabaseExistsError: The thread has a database here.
             ReadKeyRequiredError: The key opens only the outer records.
             CollectionExistsError: Two collections have the same name.
-            InvalidNameError, InvalidSchemaError, InvalidIndexError: As `collections.compile_schema`.
+            InvalidNameError, InvalidSchemaError, InvalidIndexError, SchemaEngineError: As `SchemaChecks.check_config`.
             InvalidScriptError: As `check_scripts`.
             NetError: The thread cannot be made.
         """
@@ -109,7 +111,7 @@ class Manager:
         if key is not None and key.read is None:
             raise ReadKeyRequiredError
         for position, config in enumerate(collections):
-            compile_schema(config)
+            await self._services.schemas.check_config(config)
             await check_scripts(self._services.scripts, config)
             if any(config.name == earlier.name for earlier in collections[:position]):
                 raise CollectionExistsError
@@ -207,6 +209,11 @@ class Manager:
         """Deletes what is hidden or not finished."""
         return self._sweeper
 
+    @property
+    def schemas(self) -> SchemaChecks:
+        """Compiles the schemas of collections, and checks instances."""
+        return self._services.schemas
+
     def count_listeners(self) -> int:
         """How many follow databases now."""
         return sum(database.count_listeners() for database in self._open.values())
@@ -223,6 +230,7 @@ class Manager:
                 pass
         await self._sweeper.close()
         await self._services.scripts.close()
+        await self._services.schemas.close()
 
     def _forget(self, database: Database) -> None:
         if self._open.get(database.thread_id) is database:

@@ -12,12 +12,14 @@ from threadd.db.collections import Collection, check_name
 from threadd.db.errors import (
     InvalidInstanceError,
     InvalidNameError,
+    SchemaCostError,
     SchemaViolationError,
     ScriptError,
     WriteDeniedError,
 )
 from threadd.db.folding import History, Order, applied
 from threadd.db.judge import Judge
+from threadd.db.schema_checks import Allowance, SchemaChecks
 from threadd.db.slices import Pacer
 from threadd.db.timestamps import Timestamps
 from threadd.db.transactions import Change, InstanceKey
@@ -26,6 +28,7 @@ _VERDICTS = (
     InvalidBodyError,
     InvalidInstanceError,
     InvalidNameError,
+    SchemaCostError,
     SchemaViolationError,
     ScriptError,
     WriteDeniedError,
@@ -80,11 +83,13 @@ class Reducer:
         history: The patches that are kept.
         timestamps: Those seen so far.
         judge_of: Asks the validators on behalf of an author.
+        schemas: Checks instances.
     """
 
     history: History
     timestamps: Timestamps
     judge_of: Callable[[PublicKey], Judge]
+    schemas: SchemaChecks
 
     async def reduce(self, record: RemoteRecord, collection_of: CollectionOf, only: str = "") -> Reduced:
         """Say what a record means in the state before it.
@@ -94,14 +99,14 @@ class Reducer:
             collection_of: The collections that are there.
             only: The name of the collection whose patches count; "" for all.
         """
-        pacer = Pacer()
+        pacer, allowance = Pacer(), Allowance()
         reduced = Reduced()
         accepted: list[tuple[int, Patch, Collection]] = []
         try:
             for index, patch in enumerate(decode_body(record.body)):
                 if only not in {"", patch.collection}:
                     continue
-                collection = self._checked(patch, collection_of)
+                collection = await self._checked(patch, collection_of, allowance)
                 if collection is None:
                     reduced.waiting.add(patch.collection)
                 else:
@@ -118,7 +123,7 @@ class Reducer:
                 await pacer.pause()
         return reduced
 
-    def _checked(self, patch: Patch, collection_of: CollectionOf) -> Collection | None:
+    async def _checked(self, patch: Patch, collection_of: CollectionOf, allowance: Allowance) -> Collection | None:
         """The collection of a patch that could be applied; None where that is not there yet."""
         if not patch.instance_id:
             raise InvalidInstanceError("invalid instance: missing _id attribute")
@@ -131,7 +136,7 @@ class Reducer:
         if patch.json is not None:
             document = documents.parse_instance(patch.json)
             if collection is not None and patch.type is PatchType.CREATE:
-                collection.check(document, patch.timestamp)
+                await self.schemas.check(collection, document, patch.json, patch.timestamp, allowance)
         return collection
 
     async def _ask_validator(self, record: RemoteRecord, patch: Patch, collection: Collection) -> None:

@@ -4,22 +4,22 @@ Drafts 4, 6 and 7 are what clients use; newer ones work too. Without `$schema` i
 linear-time kind, as the reference's.
 """
 
-from itertools import islice
 from typing import Any
 
 import jsonschema_rs
 
 from threadd.db import documents
+from threadd.db import schema_reports as reports
 from threadd.db.documents import ID_FIELD, MODIFIED_FIELD, Document
 from threadd.db.errors import InvalidIndexError, InvalidInstanceError, InvalidSchemaError, SchemaViolationError
+from threadd.db.schema_costs import MAX_TEXT_BYTES, UNBOUNDED, SchemaCost, cost_of
 
 INDEXABLE_TYPES = frozenset({"string", "number", "integer", "boolean"})
 
 _DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 _UNVERSIONED = (None, "http://json-schema.org/schema#", "http://json-schema.org/schema")
-_MAX_REPORTED = 10
-_MAX_REASON = 300
 _MAX_REFERENCES = 32
+_SMALLEST = b"{}"
 
 
 class Schema:
@@ -28,42 +28,79 @@ class Schema:
     Args:
         text: The JSON text that a client gave; it is kept as it is.
 
+    Attributes:
+        cost: What it can cost at most.
+
     Raises:
         InvalidSchemaError: It is no schema, refers to something outside of itself, or does not make `_id` a string.
     """
 
     def __init__(self, text: bytes) -> None:
+        root = _read(text)
+        self._compile(text, root, cost_of(root, is_limited=False) or UNBOUNDED)
+
+    @classmethod
+    def if_cheap(cls, text: bytes) -> "Schema | None":
+        """A schema that may be compiled on the event loop; None for any other, which may not even be one.
+
+        Raises:
+            InvalidSchemaError: As the constructor.
+        """
+        if len(text) > MAX_TEXT_BYTES:
+            return None
+        root = _read(text)
+        cost = cost_of(root)
+        if cost is None or not cost.allows_check(_SMALLEST):
+            return None
+        self = cls.__new__(cls)
+        self._compile(text, root, cost)
+        return self
+
+    def _compile(self, text: bytes, root: Document, cost: SchemaCost) -> None:
         self.text = text
-        try:
-            self._root = documents.native(documents.parse(text))
-        except InvalidInstanceError as error:
-            raise InvalidSchemaError(f"invalid schema: {error.text}") from error
-        if not isinstance(self._root, dict):
-            raise InvalidSchemaError(f"invalid schema: a schema is a JSON object, not {documents.kind(self._root)}")
-        self._validator = _compile(self._root)
+        self.cost = cost
+        self._root = root
+        self._validator = _compile(root)
+        self._reporter: jsonschema_rs.Validator | None = None
         if self.type_at(ID_FIELD) != "string":
             raise InvalidSchemaError("the collection schema should specify an _id string property")
-        self.names_modified = self._property(self._root, MODIFIED_FIELD) is not None
+        self.names_modified = self._property(root, MODIFIED_FIELD) is not None
 
     def check(self, instance: Document) -> None:
         """Refuse an instance that the schema does not allow.
 
         Raises:
             SchemaViolationError: With field, rule and JSON pointer of the first violations.
+            InvalidInstanceError: It holds what no validator knows.
+        """
+        if not self.allows(instance):
+            raise self.violation(instance)
+
+    def allows(self, instance: Document) -> bool:
+        """Whether an instance is valid.
+
+        Raises:
+            InvalidInstanceError: It holds what no validator knows.
         """
         try:
             if self._validator.is_valid(instance):
-                return
+                return True
         except ValueError:
             pass  # it holds a number that the validator does not know
         try:
-            value = documents.native(instance)
-            if self._validator.is_valid(value):
-                return
-            violations = [_describe(error) for error in islice(self._validator.iter_errors(value), _MAX_REPORTED)]
+            return self._validator.is_valid(documents.native(instance))
         except ValueError as error:
             raise InvalidInstanceError(f"instance cannot be validated: {error}") from error
-        raise SchemaViolationError(f"{SchemaViolationError.default_text}: {'; '.join(violations)}")
+
+    def violation(self, instance: Document) -> SchemaViolationError:
+        """What is wrong with an instance that is not valid: field, rule and JSON pointer of the first violations."""
+        if self._reporter is None:
+            if self.cost.can_cut:
+                self._reporter = _compile(reports.without_alternatives(self._root, self.cost.schemas))
+            else:
+                self._reporter = self._validator
+        found = reports.violations(self._reporter, documents.native(instance))
+        return SchemaViolationError(f"{SchemaViolationError.default_text}: {'; '.join(found)}")
 
     def check_index(self, path: str) -> None:
         """Refuse a path that cannot be indexed.
@@ -120,6 +157,16 @@ class Schema:
         return node
 
 
+def _read(text: bytes) -> Document:
+    try:
+        root = documents.native(documents.parse(text))
+    except InvalidInstanceError as error:
+        raise InvalidSchemaError(f"invalid schema: {error.text}") from error
+    if not isinstance(root, dict):
+        raise InvalidSchemaError(f"invalid schema: a schema is a JSON object, not {documents.kind(root)}")
+    return root
+
+
 def _compile(root: Document) -> jsonschema_rs.Validator:
     patterns = jsonschema_rs.RegexOptions()
     try:
@@ -128,17 +175,4 @@ def _compile(root: Document) -> jsonschema_rs.Validator:
         return jsonschema_rs.validator_for(root, validate_formats=True, pattern_options=patterns, offline=True)
     except (ValueError, TypeError, jsonschema_rs.ReferencingError) as error:
         reason = getattr(error, "message", None) or str(error).split("\n", 1)[0]
-        raise InvalidSchemaError(f"invalid schema: {_shortened(reason)}") from error
-
-
-def _describe(error: jsonschema_rs.ValidationError) -> str:
-    """One violation, led by its field as the reference names it: `(root)` or a dotted path."""
-    path = [str(step) for step in error.instance_path]
-    pointer = "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in path)
-    where = f" (at {pointer})" if path else ""
-    return f"{'.'.join(path) or '(root)'}: {_shortened(error.message)}{where}"
-
-
-def _shortened(text: str) -> str:
-    """Messages quote the instance, which may be megabytes."""
-    return text if len(text) <= _MAX_REASON else f"{text[:_MAX_REASON]}..."
+        raise InvalidSchemaError(f"invalid schema: {reports.shortened(reason)}") from error

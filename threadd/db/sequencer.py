@@ -24,6 +24,7 @@ from threadd.db import changes
 from threadd.db.arriving import Arriving
 from threadd.db.collections import Collection
 from threadd.db.judge import Judge
+from threadd.db.schema_checks import SchemaChecks
 from threadd.db.timestamps import InstanceIDs, Timestamps
 from threadd.db.transactions import Change, WriteTransaction
 
@@ -42,6 +43,7 @@ class Sequencer:
         instance_ids: Gives IDs to instances that come without.
         observer: Is told what was committed.
         judge_of: Asks the validators on behalf of an author elsewhere.
+        schemas: Checks instances.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Sequencer:
         instance_ids: InstanceIDs,
         observer: Observer,
         judge_of: Callable[[PublicKey], Judge],
+        schemas: SchemaChecks,
     ) -> None:
         self.reader = Overlay(engine)
         self._threads = threads
@@ -64,6 +67,7 @@ class Sequencer:
         progress = database_rows.get_progress(engine, thread.number)
         self._timestamps = Timestamps(clock, progress.timestamp)
         self._judge_of = judge_of
+        self._schemas = schemas
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[None, None]:
@@ -77,7 +81,7 @@ class Sequencer:
         Args:
             judge: Asks the collections' scripts, for whoever writes.
         """
-        return WriteTransaction(self._stored, judge, self._timestamps, self._instance_ids)
+        return WriteTransaction(self._stored, judge, self._schemas, self._timestamps, self._instance_ids)
 
     async def settled(self) -> None:
         """Wait until everything that was enqueued is on disk or refused; the caller has the turn."""
@@ -126,7 +130,7 @@ class Sequencer:
 
     def arriving(self) -> Arriving:
         """A transaction of records that were made elsewhere; the caller has the turn until it is sent or dropped."""
-        return Arriving(self.reader, self._threads, self._thread, self._timestamps, self._judge_of)
+        return Arriving(self.reader, self._threads, self._thread, self._timestamps, self._judge_of, self._schemas)
 
     def send(self, arriving: Arriving) -> "asyncio.Future[None]":
         """Send records that were made elsewhere to the disk with what they mean.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from net.threads import Threads
 from store.engine import Engine
 from store.numbers import Numbers
+from threadd.db.schema_checks import SchemaChecks
 from threadd.db.scripts import ScriptRunner
 from threadd.db.sweeper import Sweeper
 from threadd.db.timestamps import InstanceIDs
@@ -26,6 +27,7 @@ class Services:
         instance_ids: Gives IDs to instances that come without.
         sweeper: Deletes what is hidden.
         scripts: Runs validators and filters.
+        schemas: Checks instances.
         transaction_seconds: How long a client may hold a transaction open.
     """
 
@@ -36,4 +38,5 @@ class Services:
     instance_ids: InstanceIDs
     sweeper: Sweeper
     scripts: ScriptRunner
+    schemas: SchemaChecks
     transaction_seconds: float

@@ -13,6 +13,7 @@ from threadd.db.collections import Collection
 from threadd.db.documents import ID_FIELD, MODIFIED_FIELD
 from threadd.db.errors import CreateConflictError, InstanceExistsError, InvalidInstanceError, WriteDeniedError
 from threadd.db.judge import Judge
+from threadd.db.schema_checks import Allowance, SchemaChecks
 from threadd.db.slices import Pacer
 from threadd.db.timestamps import InstanceIDs, Timestamps
 
@@ -57,6 +58,7 @@ class WriteTransaction:
     Args:
         stored: Gives the JSON text of an instance in the state that the transaction starts from, or None.
         judge: Asks the collections' scripts, for whoever writes.
+        schemas: Checks instances.
         timestamps: Gives each patch its time.
         instance_ids: Gives an ID to an instance that came without.
         changes: What the accepted operations change, in order.
@@ -67,6 +69,7 @@ class WriteTransaction:
 
     stored: Callable[[Collection, str], bytes | None]
     judge: Judge
+    schemas: SchemaChecks
     timestamps: Timestamps
     instance_ids: InstanceIDs
     changes: list[Change] = field(default_factory=list)
@@ -74,6 +77,7 @@ class WriteTransaction:
     made: set[InstanceKey] = field(default_factory=set)
     conflict: bool = False
     _pacer: Pacer = field(default_factory=Pacer)
+    _allowance: Allowance = field(default_factory=Allowance)
 
     async def create(self, collection: Collection, instances: Sequence[bytes]) -> list[str]:
         """Create instances; one without an ID gets one.
@@ -88,6 +92,7 @@ class WriteTransaction:
         Raises:
             InvalidInstanceError: A text is no instance.
             SchemaViolationError: The schema does not allow one.
+            SchemaCostError, SchemaEngineError: As `SchemaChecks.check`.
             InstanceExistsError: An ID is taken by an instance from before this transaction.
         """
         operation = _Operation(self)
@@ -95,7 +100,7 @@ class WriteTransaction:
             document = documents.parse_instance(data)
             instance_id = document[ID_FIELD] = document.get(ID_FIELD) or self.instance_ids.next()
             timestamp = self.timestamps.next()
-            collection.check(document, timestamp)
+            await self.schemas.check(collection, document, data, timestamp, self._allowance)
             before = operation.current(collection, instance_id)
             if before is not None:
                 if not operation.has_made(collection, instance_id):
@@ -120,6 +125,7 @@ class WriteTransaction:
         Raises:
             InvalidInstanceError: A text is no instance or has no ID.
             SchemaViolationError: The schema does not allow one.
+            SchemaCostError, SchemaEngineError: As `SchemaChecks.check`.
             WriteDeniedError: The read filter hides an instance from the writer, who cannot know what is replaced.
         """
         operation = await self._saving(collection, instances)
@@ -140,7 +146,7 @@ class WriteTransaction:
         for data in instances:
             document = documents.parse_instance(data)
             timestamp = self.timestamps.next()
-            collection.check(document, timestamp)
+            await self.schemas.check(collection, document, data, timestamp, self._allowance)
             instance_id = document.get(ID_FIELD)
             if not instance_id:
                 raise InvalidInstanceError("invalid instance: missing _id attribute")

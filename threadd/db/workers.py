@@ -22,6 +22,10 @@ class WorkerTimeoutError(Exception):
     """A call took longer than it may, and its worker was ended."""
 
 
+class WorkerExhaustedError(Exception):
+    """A call took more CPU time than its worker gives it."""
+
+
 class WorkerEndedError(Exception):
     """A call ended its worker, as one does that needs too much memory."""
 
@@ -63,7 +67,7 @@ class WorkerPool(Generic[RequestT, AnswerT]):
         """Let a worker answer a request. Turns are given in the order of asking.
 
         Raises:
-            WorkerTimeoutError, WorkerEndedError, WorkerStartError: See there.
+            WorkerTimeoutError, WorkerExhaustedError, WorkerEndedError, WorkerStartError: See there.
             PoolBusyError: Other calls took all of `wait_seconds`.
         """
         try:
@@ -99,7 +103,7 @@ class WorkerPool(Generic[RequestT, AnswerT]):
         except EOFError as error:
             await worker.kill()
             if worker.process.returncode == -signal.SIGPROF:
-                raise WorkerTimeoutError from error  # it has a limit of its own, in CPU time
+                raise WorkerExhaustedError from error
             raise
         finally:
             if whole:

@@ -38,9 +38,10 @@ from store.numbers import Numbers
 from store.overlay import Overlay
 from store.records import RecordRow
 from store.threads import HeadRow, LogRow, ThreadRow
-from threadd.db.collections import CollectionConfig, Index, check_name, compile_schema, new_row
+from threadd.db.collections import CollectionConfig, Index, check_name, new_row
 from threadd.db.errors import DatabaseExistsError
 from threadd.db.indexes import value_of
+from threadd.db.schema_checks import SchemaChecks
 from threadd.db.sweeper import Sweeper
 from threadd.maintenance import lines
 from threadd.maintenance.database_checks import folded
@@ -82,13 +83,16 @@ class Imported:
     instances: int
 
 
-async def import_database(engine: Engine, numbers: Numbers, sweeper: Sweeper, source: Iterable[bytes]) -> Imported:
+async def import_database(
+    engine: Engine, numbers: Numbers, sweeper: Sweeper, schemas: SchemaChecks, source: Iterable[bytes]
+) -> Imported:
     """Bring a database in.
 
     Args:
         engine: The store.
         numbers: Its numbers.
         sweeper: Deletes what is not finished.
+        schemas: Compiles the collections' schemas.
         source: The lines, as `exporting.export` gives them and `lines.encode` writes them.
 
     Returns:
@@ -103,7 +107,7 @@ async def import_database(engine: Engine, numbers: Numbers, sweeper: Sweeper, so
     number, header = 1, _decode(1, next((line for _, line in reading), b""))
     if not isinstance(header, Header) or header.version > lines.VERSION:
         raise ImportFileError("this is no exported database, or one of a later version")
-    async with _importing(engine, numbers, sweeper, header) as one:
+    async with _importing(engine, numbers, sweeper, schemas, header) as one:
         for number, line in reading:
             await one.take(number, _decode(number, line))
         await one.finish(number)
@@ -120,7 +124,7 @@ def _decode(number: int, line: bytes) -> lines.Line:
 
 @asynccontextmanager
 async def _importing(
-    engine: Engine, numbers: Numbers, sweeper: Sweeper, header: Header
+    engine: Engine, numbers: Numbers, sweeper: Sweeper, schemas: SchemaChecks, header: Header
 ) -> "AsyncGenerator[_Import, None]":
     """Have a thread that is deleted again unless the body ends well."""
     try:
@@ -140,7 +144,7 @@ async def _importing(
         await engine.commit(marked)
         row = ThreadRow(number, thread_id.bytes, header.service_key, header.read_key, header.created)
         opened = OpenedThread(row, thread_id.text, *ciphers)
-        yield _Import(Overlay(engine), numbers, header, thread_id, opened, mark)
+        yield _Import(Overlay(engine), numbers, schemas, header, thread_id, opened, mark)
     finally:
         sweeper.held.discard(mark)
         sweeper.wake()
@@ -152,6 +156,7 @@ class _Import:
 
     overlay: Overlay
     numbers: Numbers
+    schemas: SchemaChecks
     header: Header
     id: ThreadID
     thread: OpenedThread
@@ -182,17 +187,17 @@ class _Import:
         if is_due:
             await self._commit()
         try:
-            self._take(line)
+            await self._take(line)
         except KeyError as error:
             raise ImportFileError(f"line {number}: a patch is in no log that came before") from error
         except (ThreaddError, LookupError) as error:
             raise ImportFileError(f"line {number}: {error}") from error
         await self._commit(more_than=_KEYS_PER_COMMIT)
 
-    def _take(self, line: lines.Line) -> None:
+    async def _take(self, line: lines.Line) -> None:
         match line:
             case CollectionLine():
-                self._take_collection(line)
+                await self._take_collection(line)
             case LogLine():
                 self._take_log(line)
             case RecordLine():
@@ -236,10 +241,10 @@ class _Import:
             await asyncio.shield(committed)
             failpoints.hit(Failpoint.IMPORT_SLICE)
 
-    def _take_collection(self, line: CollectionLine) -> None:
+    async def _take_collection(self, line: CollectionLine) -> None:
         indexes = tuple(Index(index.path, index.unique) for index in line.indexes)
         config = CollectionConfig(line.name, line.schema.encode(), indexes, line.write_validator, line.read_filter)
-        compile_schema(config)
+        await self.schemas.check_config(config)
         if line.name in self._collections:
             _refuse("the collection comes twice")
         row = self._collections[line.name] = new_row(self._pending, self.numbers, config)
