@@ -49,6 +49,6 @@ VOLUME /data
 EXPOSE 3006 3007 8006 8007 4006
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8006/readyz', timeout=4)"]
+    CMD ["threadd", "health"]
 ENTRYPOINT ["threadd"]
 CMD ["serve"]

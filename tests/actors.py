@@ -16,7 +16,7 @@ from net.keys import PrivateKey
 from net.thread_id import ThreadID, Variant
 from proto import bucketsd_pb2, threads_pb2, usersd_pb2
 from store.errors import StatusCode
-from threadd.control import ControlClient, ControlError, NoDaemonError
+from threadd.control_client import ControlClient, ControlError, NoDaemonError
 from threadd.maintenance import lines
 from threadd.verbs import ImportDatabase
 

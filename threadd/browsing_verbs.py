@@ -97,7 +97,11 @@ class ShowStatus(msgspec.Struct, frozen=True, tag_field="verb", tag="show_status
     """Tell how a daemon that runs is doing; answered with a `StatusSummary`."""
 
 
-LiveRequest: TypeAlias = ConsoleLink | MakeToken | ShowStatus
+class CheckHealth(msgspec.Struct, frozen=True, tag_field="verb", tag="check_health"):
+    """Tell whether work is taken; answered with a `HealthSummary`. Only a daemon that runs has one."""
+
+
+LiveRequest: TypeAlias = ConsoleLink | MakeToken | ShowStatus | CheckHealth
 
 BrowseRequest: TypeAlias = (
     ListCollections
@@ -317,6 +321,16 @@ class TrafficSummary(msgspec.Struct, frozen=True):
     time: float
     reads: float
     writes: float
+
+
+class HealthSummary(msgspec.Struct, frozen=True):
+    """Whether a daemon takes work.
+
+    Args:
+        fault: Why it takes none, for a person to read; empty where it does.
+    """
+
+    fault: str = ""
 
 
 class StatusSummary(msgspec.Struct, frozen=True):

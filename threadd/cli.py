@@ -19,7 +19,8 @@ from store.errors import RepositoryLockedError, ThreaddError
 from threadd import config, limits, logs, progress
 from threadd.browse_commands import add_commands as add_browse_commands
 from threadd.bucket_commands import add_commands as add_bucket_commands
-from threadd.control import ControlClient, NoDaemonError
+from threadd.control_client import ControlClient, NoDaemonError
+from threadd.health_command import health
 from threadd.upkeep_commands import add_commands as add_upkeep_commands
 from threadd.verbs import (
     ApiKey,
@@ -467,6 +468,7 @@ def _when(nanoseconds: int) -> str:
     return dt.datetime.fromtimestamp(nanoseconds // 1_000_000_000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+cli.add_command(health)
 add_upkeep_commands(cli, _call, _repo_option, _json_option)
 add_bucket_commands(cli, _call, _show_table, _repo_option, _json_option)
 add_browse_commands(cli, _call, _show_table, _repo_option, _json_option)

@@ -16,6 +16,7 @@ import platformdirs
 from net.multiaddr import Multiaddr
 from store.errors import StatusCode, ThreaddError
 from threadd.db.queries import MAX_QUERY_DEPTH
+from threadd.folders import parse_folder
 from threadd.setting_texts import (
     Endpoint,
     SmtpServer,
@@ -26,7 +27,6 @@ from threadd.setting_texts import (
     parse_domain,
     parse_endpoint,
     parse_file,
-    parse_folder,
     parse_host_addr,
     parse_positive,
     parse_secret,

@@ -10,24 +10,17 @@ import os
 import shutil
 import socket
 import stat
-import struct
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import ClassVar
 
 import msgspec
 import structlog
 
 from store.errors import StatusCode, ThreaddError
+from threadd.control_client import LENGTH, MAX_PATH, POINTER_NAME, SOCKET_NAME, ControlError, Reply, locate
 
-_LENGTH = struct.Struct(">I")
 _MAX_REQUEST = 1 << 20
-_MAX_REPLY = 1 << 28
-# macOS takes 103 bytes and Linux 107; a path that fits both behaves the same on both.
-_MAX_PATH = 100
-_SOCKET_NAME = "control.sock"
-_POINTER_NAME = "control.path"
 _RUNTIME_PREFIX = "threadd-"
 # What mkdtemp and the socket's name add to a folder.
 _RUNTIME_ROOM = 24
@@ -35,46 +28,10 @@ _RUNTIME_ROOM = 24
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class NoDaemonError(ThreaddError):
-    """No daemon listens in that repository."""
-
-    code: ClassVar[StatusCode] = StatusCode.UNAVAILABLE
-
-
-class ControlError(ThreaddError):
-    """A refusal that came through the socket; it carries the text and the code of the error in the daemon.
-
-    Args:
-        text: The text.
-        status: The code.
-    """
-
-    def __init__(self, text: str, status: StatusCode) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-class _Reply(msgspec.Struct, omit_defaults=True):
-    """What the daemon answers: a result, or a text and a code."""
-
-    result: msgspec.Raw = msgspec.Raw(b"null")
-    error: str = ""
-    code: int = 0
-
-
-def _locate(repo: Path) -> Path | None:
-    """Find the socket of a repository: in it, or where its pointer file says."""
-    pointer = repo / _POINTER_NAME
-    with contextlib.suppress(FileNotFoundError):
-        return Path(pointer.read_text(encoding="utf-8"))
-    path = repo / _SOCKET_NAME
-    return path if len(os.fsencode(path)) <= _MAX_PATH else None
-
-
 def _remove_left_over(repo: Path) -> None:
     """Remove what an earlier daemon left. The caller holds the repository's lock, so none is running."""
-    path = _locate(repo)
-    (repo / _POINTER_NAME).unlink(missing_ok=True)
+    path = locate(repo)
+    (repo / POINTER_NAME).unlink(missing_ok=True)
     if path is None:
         return
     with contextlib.suppress(FileNotFoundError):
@@ -90,7 +47,7 @@ def _runtime_folder() -> Path:
         if (
             base
             and Path(base).is_dir()
-            and len(os.fsencode(base)) <= _MAX_PATH - _RUNTIME_ROOM
+            and len(os.fsencode(base)) <= MAX_PATH - _RUNTIME_ROOM
             and os.access(base, os.W_OK)
         ):
             return Path(tempfile.mkdtemp(prefix=_RUNTIME_PREFIX, dir=base))
@@ -98,10 +55,10 @@ def _runtime_folder() -> Path:
 
 
 def _bind(repo: Path) -> socket.socket:
-    path = repo / _SOCKET_NAME
-    if len(os.fsencode(path)) > _MAX_PATH:
+    path = repo / SOCKET_NAME
+    if len(os.fsencode(path)) > MAX_PATH:
         path = _runtime_folder() / "s"
-        pointer = repo / _POINTER_NAME
+        pointer = repo / POINTER_NAME
         pointer.touch(mode=0o600)
         pointer.write_text(str(path), encoding="utf-8")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -170,83 +127,18 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+            (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
             if length > _MAX_REQUEST:
                 return
             answer = msgspec.json.encode(await self._answer(await reader.readexactly(length)))
-            writer.write(_LENGTH.pack(len(answer)) + answer)
+            writer.write(LENGTH.pack(len(answer)) + answer)
             await writer.drain()
 
-    async def _answer(self, request: bytes) -> _Reply:
+    async def _answer(self, request: bytes) -> Reply:
         try:
-            return _Reply(result=msgspec.Raw(await self._handle(request)))
+            return Reply(result=msgspec.Raw(await self._handle(request)))
         except ThreaddError as error:
-            return _Reply(error=error.text, code=error.code)
+            return Reply(error=error.text, code=error.code)
         except Exception:
             log.exception("a control request failed")
-            return _Reply(error="the daemon failed at this; its log says why", code=StatusCode.INTERNAL)
-
-
-class ControlClient:
-    """The command line's end of the socket; it blocks.
-
-    Args:
-        repo: The repository's folder.
-        timeout: Seconds to wait for one answer.
-
-    Raises:
-        NoDaemonError: No daemon listens there.
-    """
-
-    def __init__(self, repo: Path, timeout: float = 60.0) -> None:
-        path = _locate(repo)
-        if path is None:
-            raise NoDaemonError(f"no daemon runs on {repo}")
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(timeout)
-        try:
-            self._socket.connect(str(path))
-        except (FileNotFoundError, ConnectionRefusedError) as error:
-            self._socket.close()
-            raise NoDaemonError(f"no daemon runs on {repo}") from error
-        except OSError as error:
-            self._socket.close()
-            text = f"cannot reach the daemon at {path}: {error.strerror}"
-            raise ControlError(text, StatusCode.UNAVAILABLE) from error
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._socket.close()
-
-    def call(self, request: bytes) -> bytes:
-        """Send one request and wait for its answer.
-
-        Args:
-            request: JSON.
-
-        Returns:
-            The result, as JSON.
-
-        Raises:
-            ControlError: The daemon refused it, or went away.
-        """
-        try:
-            self._socket.sendall(_LENGTH.pack(len(request)) + request)
-            (length,) = _LENGTH.unpack(self._receive(_LENGTH.size))
-            if length > _MAX_REPLY:
-                raise ControlError("the daemon's answer is too long", StatusCode.INTERNAL)
-            reply = msgspec.json.decode(self._receive(length), type=_Reply)
-        except (OSError, msgspec.DecodeError) as error:
-            raise ControlError(f"the daemon did not answer: {error}", StatusCode.UNAVAILABLE) from error
-        if reply.error:
-            raise ControlError(reply.error, StatusCode(reply.code))
-        return bytes(reply.result)
-
-    def _receive(self, count: int) -> bytes:
-        parts = bytearray()
-        while len(parts) < count:
-            part = self._socket.recv(min(count - len(parts), 1 << 16))
-            if not part:
-                raise ControlError("the daemon went away before it answered", StatusCode.UNAVAILABLE)
-            parts += part
-        return bytes(parts)
+            return Reply(error="the daemon failed at this; its log says why", code=StatusCode.INTERNAL)

@@ -16,7 +16,9 @@ from store.errors import StatusCode, ThreaddError
 from threadd.browsing import Browser
 from threadd.browsing_verbs import (
     BrowseRequest,
+    CheckHealth,
     ConsoleLink,
+    HealthSummary,
     Link,
     LiveRequest,
     MakeToken,
@@ -95,6 +97,9 @@ class Live(Protocol):
 
     def token(self) -> OperatorToken:
         """Make an operator token."""
+
+    def health(self) -> HealthSummary:
+        """Tell whether work is taken."""
 
     def status(self) -> StatusSummary:
         """Tell how the daemon is doing."""
@@ -196,6 +201,8 @@ class Operator:
                 return self.live.token()
             case ShowStatus():
                 return self.live.status()
+            case CheckHealth():
+                return self.live.health()
 
     async def _handle_upkeep(self, request: Backup | ImportDatabase | RevokeTokens) -> Result:
         match request:

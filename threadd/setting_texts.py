@@ -14,6 +14,7 @@ from pathlib import Path
 from net.errors import InvalidAddressError
 from net.multiaddr import Multiaddr
 from threadd.db.queries import MAX_QUERY_DEPTH
+from threadd.folders import parse_folder
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
 _MAX_PORT = 65_535
@@ -106,11 +107,6 @@ def parse_listen(text: str) -> Multiaddr:
             return address
         case _:
             raise ValueError("is not an IP address and a TCP port; write for example /ip4/0.0.0.0/tcp/4006")
-
-
-def parse_folder(text: str) -> Path:
-    """Read the path of a folder."""
-    return Path(text).expanduser().absolute()
 
 
 def parse_file(text: str) -> Path | None:

@@ -7,7 +7,15 @@ from typing import TypeAlias
 
 import msgspec
 
-from threadd.browsing_verbs import BrowseRequest, BrowseResult, Link, LiveRequest, OperatorToken, StatusSummary
+from threadd.browsing_verbs import (
+    BrowseRequest,
+    BrowseResult,
+    HealthSummary,
+    Link,
+    LiveRequest,
+    OperatorToken,
+    StatusSummary,
+)
 from threadd.bucket_verbs import BucketRequest, BucketResult
 
 
@@ -359,5 +367,6 @@ Result: TypeAlias = (
     | BucketResult
     | Link
     | OperatorToken
+    | HealthSummary
     | StatusSummary
 )

@@ -12,7 +12,8 @@ import pytest
 
 from store.errors import StatusCode
 from threadd import control
-from threadd.control import ControlClient, ControlError, ControlServer, NoDaemonError
+from threadd.control import ControlServer
+from threadd.control_client import ControlClient, ControlError, NoDaemonError
 from threadd.hub.errors import UnknownApiKeyError
 
 

@@ -1,5 +1,6 @@
 """The files that containers are made of say the same as the program: settings, ports, folders, versions."""
 
+import json
 import re
 import shlex
 import tomllib
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from threadd import config
+from threadd import config, health_command
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
@@ -49,7 +50,10 @@ def test_the_image_sets_what_the_program_reads():
 
 def test_the_image_is_healthy_when_the_daemon_is_ready_and_not_root():
     [check] = instructions("HEALTHCHECK")
-    assert "http://127.0.0.1:8006/readyz" in check
+    options, _, command = check.partition("CMD ")
+    assert json.loads(command) == ["threadd", "health"]
+    [seconds] = re.findall(r"--timeout=(\d+)s", options)
+    assert int(seconds) > health_command.SECONDS
     assert instructions("USER") == ["threadd"]
     assert len(instructions("FROM")) == 2
 

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from threadd.browsing_verbs import OperatorToken, StatusSummary
+from threadd.browsing_verbs import HealthSummary, OperatorToken, StatusSummary
 from threadd.rooms import Rooms
 from threadd.web import metrics
 from threadd.web.console.console import BASE, Console
@@ -50,6 +50,10 @@ class OperatorPages:
     def token(self) -> OperatorToken:
         """Make an operator token."""
         return OperatorToken(self._access.new_token(), int(TOKEN_SECONDS))
+
+    def health(self) -> HealthSummary:
+        """Tell whether work is taken."""
+        return HealthSummary("" if self._measures.is_ready() else "it stops, or its disk takes no writes; see its log")
 
     def status(self) -> StatusSummary:
         """Tell how the daemon is doing."""
