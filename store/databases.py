@@ -99,6 +99,12 @@ def list_collections(reader: Reader, thread_number: int) -> Iterator[CollectionR
         yield _collections.decode(value)
 
 
+def list_all_collections(reader: Reader) -> Iterator[tuple[int, CollectionRow]]:
+    """The collections of all databases, each with the number of its thread."""
+    for key, value in reader.scan(*tables.all_collections()):
+        yield tables.thread_number_of(key), _collections.decode(value)
+
+
 def put_collection(transaction: Transaction, thread_number: int, row: CollectionRow) -> None:
     """Keep a collection."""
     transaction.put(tables.collection(thread_number, row.name), _collections.encode(row))

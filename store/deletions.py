@@ -85,5 +85,6 @@ def _ranges(deletion: Deletion) -> tuple[tables.Range, ...]:
             tables.documents(thread, collection),
             tables.index_entries_of_collection(thread, collection),
             tables.patches_of_collection(thread, collection),
+            tables.stale_indexes(thread, collection),
         )
     return tables.whole_thread(thread)

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from store import tables
+from store import stale_indexes, tables
 from store.engine import Reader, Transaction
 from store.errors import FormatError
 from store.lmdb_engine import LmdbEngine
 
 Step = Callable[[Reader], Iterator[Transaction]]
 
-STEPS: Final[Mapping[int, Step]] = MappingProxyType({})
-"""The step that leads on from each older format. There is one format so far."""
+STEPS: Final[Mapping[int, Step]] = MappingProxyType({1: stale_indexes.mark_all})
+"""The step that leads on from each older format."""
 
 
 def migrate(engine: LmdbEngine, kept: int, wanted: int, steps: Mapping[int, Step] = STEPS) -> None:

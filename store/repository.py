@@ -12,7 +12,7 @@ from store.errors import FormatError, RepositoryLockedError, StoreError
 from store.files import sync
 from store.lmdb_engine import RESERVED_BYTES, LmdbEngine
 
-FORMAT = 1
+FORMAT = 2
 """The format that this version writes. An older one is migrated at opening; a newer one is refused."""
 
 _LOCK = "lock"

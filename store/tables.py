@@ -31,6 +31,7 @@ _PATCH: Final = b"\x14"
 _CHANGE: Final = b"\x15"
 _WAITING: Final = b"\x16"
 _DELETION: Final = b"\x17"
+_STALE_INDEX: Final = b"\x18"
 _ACCOUNT: Final = b"\x20"
 _ACCOUNT_NAME: Final = b"\x21"
 _API_KEY: Final = b"\x22"
@@ -47,7 +48,7 @@ _FILE_BLOCK_USE: Final = b"\x41"
 
 _UNDER_NUMBER: Final = (
     *(_LOG, _HEAD, _IDENTITY_LOG, _RECORD, _SEGMENT, _BRANCH),
-    *(_COLLECTION, _DOCUMENT, _INDEX_ENTRY, _PATCH, _CHANGE, _WAITING),
+    *(_COLLECTION, _DOCUMENT, _INDEX_ENTRY, _PATCH, _CHANGE, _WAITING, _STALE_INDEX),
 )
 
 _NUMBER = struct.Struct(">I")
@@ -210,6 +211,27 @@ def collection(thread_number: int, name: str) -> bytes:
 def collections(thread_number: int) -> Range:
     """All collections of a database, by name."""
     return _whole(_COLLECTION + _NUMBER.pack(thread_number))
+
+
+def all_collections() -> Range:
+    """The collections of all databases."""
+    return _whole(_COLLECTION)
+
+
+def stale_index(thread_number: int, collection_number: int, index_number: int) -> bytes:
+    """Key of the mark of an index whose entries are to be made anew."""
+    return _STALE_INDEX + _THREE_NUMBERS.pack(thread_number, collection_number, index_number)
+
+
+def stale_indexes(*numbers: int) -> Range:
+    """The marks of all stale indexes, of those of a thread, or of those of a collection of it."""
+    return under(_STALE_INDEX, *numbers)
+
+
+def stale_index_of(key: bytes) -> tuple[int, int, int]:
+    """Thread, collection and index number in a key of `stale_index`."""
+    thread_number, collection_number, index_number = _THREE_NUMBERS.unpack_from(key, 1)
+    return thread_number, collection_number, index_number
 
 
 def document(thread_number: int, collection_number: int, instance_id: str) -> bytes:

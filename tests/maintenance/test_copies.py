@@ -10,6 +10,7 @@ from daemons import DaemonError, prepare_threadd
 
 from store.copies import CopyError, restore
 from store.errors import FormatError
+from store.repository import FORMAT
 from threadd.maintenance.verification import verify
 
 
@@ -96,7 +97,7 @@ def test_what_is_no_backup_is_refused(written, tmp_path):
     prepare_threadd(tmp_path).run("backup", str(tmp_path / "copy"))
     label = tmp_path / "copy" / "backup.json"
     text = label.read_text()
-    label.write_text(text.replace('"format":1', '"format":99'))
+    label.write_text(text.replace(f'"format":{FORMAT}', '"format":99'))
     with pytest.raises(FormatError, match="by a later version"):
         restore(tmp_path / "copy", tmp_path / "new")
     label.write_text(text)

@@ -1,8 +1,12 @@
 """The collections of one database: as they are kept, as they are used, and how they come, change and go."""
 
+import msgspec
+import structlog
+
+from net.thread_info import ThreadInfo
 from store import databases as database_rows
-from store import deletions
-from store.databases import CollectionRow
+from store import deletions, stale_indexes
+from store.databases import CollectionRow, IndexRow
 from store.deletions import Deletion
 from store.engine import Transaction
 from threadd.db.collections import Collection, CollectionConfig, config_of, new_row
@@ -10,8 +14,11 @@ from threadd.db.errors import CollectionExistsError, CollectionNotFoundError
 from threadd.db.filling import filling
 from threadd.db.index_building import building
 from threadd.db.judge import check_scripts
+from threadd.db.rebuilding import Duplicates
 from threadd.db.sequencer import Sequencer
 from threadd.db.services import Services
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Catalogue:
@@ -19,16 +26,18 @@ class Catalogue:
 
     Args:
         services: What databases share.
-        thread: The number of the database's thread.
+        thread: The database's thread.
         sequencer: That of the database.
     """
 
-    def __init__(self, services: Services, thread: int, sequencer: Sequencer) -> None:
+    def __init__(self, services: Services, thread: ThreadInfo, sequencer: Sequencer) -> None:
         self._services = services
-        self._thread = thread
+        self._thread = thread.number
+        self._thread_id = thread.id
         self._sequencer = sequencer
-        self._rows = {row.name: row for row in database_rows.list_collections(services.engine, thread)}
+        self._rows = {row.name: row for row in database_rows.list_collections(services.engine, thread.number)}
         self._compiled: dict[str, Collection] = {}
+        self._stale = stale_indexes.marked(services.engine, thread.number)
 
     def __contains__(self, name: str) -> bool:
         """Whether there is one of that name."""
@@ -57,7 +66,7 @@ class Catalogue:
         """See `get`; None where there is none of that name."""
         collection = self._compiled.get(name)
         if collection is None and name in self._rows:
-            collection = self._compiled[name] = Collection.of(self._rows[name])
+            collection = self._compiled[name] = Collection.of(self._rows[name], self._stale)
         return collection
 
     def all(self) -> list[Collection]:
@@ -109,6 +118,47 @@ class Catalogue:
         async with building(services.engine, services.sweeper, numbered, self._thread, old, row) as finished:
             database_rows.put_collection(finished, self._thread, row)
             await self._commit(finished, config.name, row)
+
+    @property
+    def has_stale_indexes(self) -> bool:
+        """Whether `rebuild` has anything to do."""
+        return bool(self._stale)
+
+    async def rebuild(self) -> None:
+        """Make the entries of stale indexes anew, one index after the other; nobody writes meanwhile.
+
+        Each index that is done stays so if the rest fails or is cancelled.
+
+        Raises:
+            StoreError: The disk does not take it.
+        """
+        for name in sorted(self._rows):
+            for index in self._rows[name].indexes:
+                if index.number in self._stale:
+                    await self._rebuild(name, index)
+        # What is left is of collections that are not there any more.
+        self._stale.clear()
+
+    async def _rebuild(self, name: str, index: IndexRow) -> None:
+        services, old, duplicates = self._services, self._rows[name], Duplicates()
+        numbered = Transaction()
+        fresh = IndexRow(services.numbers.next(numbered), index.path, index.unique)
+        new = msgspec.structs.replace(old, indexes=tuple(fresh if one == index else one for one in old.indexes))
+        built = building(services.engine, services.sweeper, numbered, self._thread, old, new, duplicates.add)
+        async with built as finished:
+            stale_indexes.unmark(finished, self._thread, old.number, index.number)
+            database_rows.put_collection(finished, self._thread, new)
+            await self._commit(finished, name, new)
+        self._stale.discard(index.number)
+        facts = {"thread": self._thread_id.text, "collection": name, "path": index.path}
+        log.info("index rebuilt", **facts)
+        if duplicates.count:
+            log.warning(
+                "documents share a value of a unique index: they stay, and further ones are refused",
+                **facts,
+                documents=duplicates.documents,
+                duplicates=duplicates.count,
+            )
 
     async def remove(self, name: str) -> None:
         """Remove one, and mark what is in it to be deleted.

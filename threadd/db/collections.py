@@ -1,6 +1,7 @@
 """Collections: their configuration as clients give it, and what is compiled from it."""
 
 import re
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -91,7 +92,7 @@ class Collection:
     Args:
         number: Its number in the store.
         config: What the client said of it.
-        indexes: Its indexes with their numbers.
+        indexes: Its indexes with their numbers, without those that are stale.
         schema: Its compiled schema; None where that is not cheap, and only a worker has it.
         schema_key: Names the schema to workers.
     """
@@ -103,10 +104,16 @@ class Collection:
     schema_key: bytes
 
     @classmethod
-    def of(cls, row: CollectionRow) -> "Collection":
-        """The collection that is kept in a row."""
+    def of(cls, row: CollectionRow, stale: AbstractSet[int] = frozenset()) -> "Collection":
+        """The collection that is kept in a row.
+
+        Args:
+            row: The row.
+            stale: The numbers of indexes that are not to be used.
+        """
         config = config_of(row)
-        return cls(row.number, config, row.indexes, Schema.if_cheap(row.schema), key_of_schema(row.schema))
+        indexes = tuple(index for index in row.indexes if index.number not in stale)
+        return cls(row.number, config, indexes, Schema.if_cheap(row.schema), key_of_schema(row.schema))
 
     @property
     def name(self) -> str:

@@ -25,6 +25,7 @@ from threadd.db.judge import Judge
 from threadd.db.listeners import Listener, Listeners, ListenFilter
 from threadd.db.open_transactions import OpenTransactions
 from threadd.db.plans import Source
+from threadd.db.rebuilding import Rebuilding
 from threadd.db.scans import ReadFilter
 from threadd.db.sequencer import Sequencer
 from threadd.db.services import Services
@@ -93,7 +94,8 @@ class Database:
             self._judge,
             services.schemas,
         )
-        self._catalogue = Catalogue(services, thread.number, self._sequencer)
+        self._catalogue = Catalogue(services, thread, self._sequencer)
+        self._rebuilding = Rebuilding(lambda: self._catalogue.has_stale_indexes, self._catalogue.rebuild)
 
     @property
     def thread_id(self) -> ThreadID:
@@ -366,6 +368,14 @@ class Database:
             committed = await self._sequencer.enqueue(operations)
         await asyncio.shield(committed)
 
+    async def rebuild_indexes(self) -> None:
+        """Bring stale indexes up to date; until then reads scan, and writes wait.
+
+        Raises:
+            StoreError: The disk does not take it.
+        """
+        await self._rebuilding.done()
+
     @contextmanager
     def listen(self, filters: Sequence[ListenFilter], reader: PublicKey) -> Iterator[Listener]:
         """Hear of every change, from the first moment of the body on.
@@ -427,6 +437,7 @@ class Database:
         """Take no more calls and end what clients hold open; the body runs once what is under way is enqueued."""
         self._closed = True
         self._transactions.end()
+        await self._rebuilding.stop()
         async with self._sequencer.turn():
             self._listeners.end_all(DatabaseNotFoundError())
             yield
@@ -446,6 +457,9 @@ class Database:
     @asynccontextmanager
     async def _turn(self) -> AsyncGenerator[None, None]:
         async with self._sequencer.turn():
+            if not self._closed:
+                # A stale index lets duplicates in, and whoever reads it after its rebuilding has to find every write.
+                await self._rebuilding.done()
             if self._closed:
                 raise DatabaseNotFoundError
             yield

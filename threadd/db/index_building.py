@@ -1,6 +1,6 @@
 """Building indexes over the instances that a collection has already, in bounded transactions that a stop undoes."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from store import deletions, failpoints
@@ -20,6 +20,18 @@ from threadd.db.sweeper import Sweeper
 _ENTRIES_PER_COMMIT = 1_000
 _MISSING = order_bytes((0, 0))
 
+Duplicate = Callable[[str, str], None]
+"""Hears of two instances that share a value at the path of a unique index, by their IDs; it may raise."""
+
+
+def refuse(_one: str, _other: str) -> None:
+    """Take no duplicates.
+
+    Raises:
+        IndexNotUniqueError: There are two.
+    """
+    raise IndexNotUniqueError
+
 
 @asynccontextmanager
 async def building(
@@ -29,6 +41,7 @@ async def building(
     thread: int,
     old: CollectionRow,
     new: CollectionRow,
+    duplicate: Duplicate = refuse,
 ) -> AsyncGenerator[Transaction, None]:
     """Build the indexes that a new configuration adds; those that it drops are deleted once it counts.
 
@@ -41,13 +54,14 @@ async def building(
         thread: The number of the thread.
         old: The collection as it is kept; nobody writes to it meanwhile.
         new: The collection as it will be.
+        duplicate: Hears of every instance that has the value of an earlier one in a unique index.
 
     Yields:
         A transaction that takes the marks off the new indexes and puts them on the dropped ones: to be completed with
         the new configuration and committed.
 
     Raises:
-        IndexNotUniqueError: Instances share a value at the path of a unique index.
+        IndexNotUniqueError: Instances share a value at the path of a unique index, and `duplicate` is `refuse`.
     """
     added = [index for index in new.indexes if index not in old.indexes]
     dropped = [index for index in old.indexes if index not in new.indexes]
@@ -59,7 +73,7 @@ async def building(
                 deletions.mark(numbered, mark)
             await engine.commit(numbered)
             for index in added:
-                await _build(engine, thread, old.number, index)
+                await _build(engine, thread, old.number, index, duplicate)
             failpoints.hit(Failpoint.INDEX_BUILT)
         finished = Transaction()
         for mark in marks:
@@ -72,18 +86,21 @@ async def building(
         sweeper.wake()
 
 
-async def _build(engine: Engine, thread: int, collection: int, index: IndexRow) -> None:
+async def _build(engine: Engine, thread: int, collection: int, index: IndexRow, duplicate: Duplicate) -> None:
     place = IndexPlace(thread, collection, index.number)
     pacer = Pacer()
     transaction = Transaction()
-    pending: set[bytes] = set()
+    pending: dict[bytes, str] = {}
     with engine.snapshot() as snapshot:
         for instance_id, text in document_rows.all_documents(snapshot, thread, collection):
             value = value_of(index, text)
             if index.unique and value != _MISSING:
-                if value in pending or any(True for _ in index_rows.holders(engine, place, value)):
-                    raise IndexNotUniqueError
-                pending.add(value)
+                holder = pending.get(value)
+                if holder is None:
+                    holder = next(index_rows.holders(engine, place, value), None)
+                if holder is not None:
+                    duplicate(holder, instance_id)
+                pending[value] = instance_id
             index_rows.put_entry(transaction, place, value, instance_id)
             if len(transaction.puts) == _ENTRIES_PER_COMMIT:
                 await engine.commit(transaction)

@@ -76,9 +76,9 @@ def _entries(index: IndexRow, changes: Iterable[Change]) -> _Entries:
 
 
 def _check_unique(reader: Reader, place: IndexPlace, entries: _Entries) -> None:
-    """Instances without the field do not clash."""
+    """Instances without the field do not clash, and those that share a value already may keep it."""
     for value, added in entries.added.items():
-        if value == _MISSING:
+        if value == _MISSING or added <= entries.removed.get(value, set()):
             continue
         holders = set(index_rows.holders(reader, place, value)) - entries.removed.get(value, set())
         if len(holders | added) > 1:

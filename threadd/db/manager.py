@@ -4,6 +4,8 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from net.crypto import Randomness
 from net.keys import PrivateKey, PublicKey
 from net.remote_logs import RemoteLog, stage_logs
@@ -11,9 +13,10 @@ from net.thread_id import ThreadID
 from net.thread_key import ThreadKey
 from net.threads import Threads
 from store import databases as database_rows
-from store import failpoints
+from store import failpoints, stale_indexes
 from store.databases import DatabaseRow
 from store.engine import Engine, Transaction
+from store.errors import ThreaddError
 from store.failpoints import Failpoint
 from threadd.db.collections import CollectionConfig, check_name, new_row
 from threadd.db.database import Database
@@ -33,6 +36,8 @@ from threadd.db.sweeper import Sweeper
 from threadd.db.timestamps import InstanceIDs
 
 DEFAULT_NAME = "unnamed"
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Manager:
@@ -72,6 +77,8 @@ class Manager:
         self._open: dict[ThreadID, Database] = {}
         self._making: set[ThreadID] = set()
         self._sweeper.start()
+        stale = stale_indexes.threads_with_marks(engine)
+        self._rebuilder = asyncio.create_task(self._rebuild_indexes(stale), name="index rebuilder") if stale else None
 
     async def new_db(
         self,
@@ -225,12 +232,26 @@ class Manager:
 
     async def close(self) -> None:
         """Close all databases; calls under way are finished."""
+        if self._rebuilder is not None:
+            self._rebuilder.cancel()
+            await asyncio.gather(self._rebuilder, return_exceptions=True)
         for database in list(self._open.values()):
             async with database.closed():
                 pass
         await self._sweeper.close()
         await self._services.scripts.close()
         await self._services.schemas.close()
+
+    async def _rebuild_indexes(self, threads: Sequence[int]) -> None:
+        """Rebuild stale indexes, one database after the other; those of a database that is written to come first."""
+        for number in threads:
+            row = database_rows.get_database(self._engine, number)
+            database = None if row is None else self._find(ThreadID(row.thread_id))
+            try:
+                if database is not None:
+                    await database.rebuild_indexes()
+            except ThreaddError as error:
+                log.warning("indexes are rebuilt at the next write", thread=number, reason=error.text)
 
     def _forget(self, database: Database) -> None:
         if self._open.get(database.thread_id) is database:
