@@ -298,6 +298,8 @@ async def test_pages_of_any_site_may_read_every_answer(tmp_path, monkeypatch):
         asked = [
             (200, "/", "GET", {}),
             (200, "/health", "GET", {}),
+            (200, "/healthz", "GET", {}),
+            (200, "/readyz", "GET", {}),
             (200, f"/ipns/{key}/", "GET", {}),
             (200, f"/ipns/{key}/a.txt", "HEAD", {}),
             (200, f"/ipns/{sealed}/a.txt?token={token}", "GET", {}),
@@ -316,6 +318,8 @@ async def test_pages_of_any_site_may_read_every_answer(tmp_path, monkeypatch):
             (404, f"/ipns/{sealed}/a.txt", "GET", {}),
             (404, "/", "GET", {"host": f"nobody.{DOMAIN}"}),
             (405, "/", "POST", {}),
+            (410, "/metrics", "GET", {}),
+            (410, "/_/", "GET", {}),
             (416, f"/ipns/{key}/a.txt", "GET", {"range": "bytes=5-"}),
         ]
         for status, path, method, headers in asked:
