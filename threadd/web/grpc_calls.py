@@ -16,8 +16,9 @@ from store.errors import StatusCode, ThreaddError
 from threadd.api.dispatcher import REQUEST_ID, Call, CallHead, Dispatcher, require_time
 from threadd.api.statuses import NOT_TAKEN, CallError, DeadlineError, InvalidRequestError, call_error
 from threadd.web.frames import FrameDecoder, message_frame
-from threadd.web.http2 import ServerConnection, Stream
-from threadd.web.http2_frames import FIELD_OVERHEAD, ConnectionEndedError, ErrorCode, Headers, literal, string
+from threadd.web.http2_frames import FIELD_OVERHEAD, ErrorCode, Headers, literal, string
+from threadd.web.http2_protocol import Http2Protocol
+from threadd.web.http2_sending import Stream
 from threadd.web.metadata import Metadata, from_fields, status_fields, timeout_of
 from threadd.web.peers import peer_text
 
@@ -102,7 +103,7 @@ class Connections:
             self.none.set()
 
 
-class GrpcConnection(asyncio.Protocol):
+class GrpcConnection(Http2Protocol):
     """One connection of a client; the protocol of asyncio for it.
 
     Args:
@@ -111,77 +112,33 @@ class GrpcConnection(asyncio.Protocol):
     """
 
     def __init__(self, dispatcher: Dispatcher, connections: Connections) -> None:
+        super().__init__(self)
         self._dispatcher = dispatcher
         self._connections = connections
-        self._loop = asyncio.get_running_loop()
-        self._http2 = ServerConnection(self)
-        self._transport: asyncio.Transport | None = None
         self._peer = ""
-        self._flushing = False
-        self._writable = asyncio.Event()
-        self._writable.set()
         self._known: dict[int, _Request] = {}
         self._known_bytes = 0
         self._ending = False
         self.tasks: set[asyncio.Task[None]] = set()
-        self.heard = self._loop.time()
-        """When its client last said anything, in seconds of the loop's clock."""
-
-    # What asyncio tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
-        self._transport = cast("asyncio.Transport", transport)
-        name = transport.get_extra_info("peername")
-        self._peer = peer_text(name)
+        self._peer = peer_text(transport.get_extra_info("peername"))
         self._connections.add(self)
-        self._flush()
+        super().connection_made(transport)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it went is no matter
+    def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
-        self._transport = None
         self._connections.remove(self)
-        self._writable.set()
-        self._http2.close()
+        super().connection_lost(exc)
         for task in self.tasks:
             task.cancel()
-
-    def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
-        self.heard = self._loop.time()
-        try:
-            self._http2.receive(data)
-        except ConnectionEndedError:
-            self._flush()
-            self.abort()
-        else:
-            self._flush()
-
-    def pause_writing(self) -> None:
-        """See `asyncio.Protocol`."""
-        self._writable.clear()
-
-    def resume_writing(self) -> None:
-        """See `asyncio.Protocol`."""
-        self._writable.set()
-
-    # What the door asks
-
-    def ping(self) -> None:
-        """Ask whether the client is there."""
-        self._http2.ping()
-        self._flush()
 
     def say_goodbye(self) -> None:
         """Take no more calls."""
         self._ending = True
         self._http2.say_goodbye(ErrorCode.NO_ERROR)
-        self._flush()
-
-    def abort(self) -> None:
-        """Hang up once what was written is sent."""
-        if self._transport is not None:
-            self._transport.close()
+        self.flush_soon()
 
     # What the streams tell
 
@@ -265,13 +222,13 @@ class GrpcConnection(asyncio.Protocol):
             self._fail(stream, error)
         except asyncio.CancelledError:
             self._fail(stream, CallError(StatusCode.UNAVAILABLE, _ENDING))
-            self._flush_soon()
+            self.flush_soon()
             raise
         else:
             self._http2.send_headers(stream, _HEADERS)
             self._http2.send_data(stream, message_frame(reply))
             self._http2.end(stream, _well(call))
-        self._flush_soon()
+        self.flush_soon()
 
     async def converse(self, stream: Stream, call: Call, deadline: float | None, owner: "_Streaming") -> None:
         """Run any other call."""
@@ -297,7 +254,7 @@ class GrpcConnection(asyncio.Protocol):
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 self._fail(stream, CallError(StatusCode.UNAVAILABLE, _ENDING), begun=replies.begun)
-                self._flush_soon()
+                self.flush_soon()
                 raise
             # It was a time limit of the servicer, and closing has undone it: the client takes no replies.
             failure = CallError(StatusCode.ABORTED, NOT_TAKEN)
@@ -306,15 +263,15 @@ class GrpcConnection(asyncio.Protocol):
             self._http2.end(stream, _well(call))
         else:
             if failure.code is StatusCode.ABORTED:
-                stream.waiting.clear()
+                self._http2.discard(stream)
             await owner.pass_over_the_rest()
             self._fail(stream, failure, begun=replies.begun)
-        self._flush_soon()
+        self.flush_soon()
 
     async def _send(self, stream: Stream, owner: "_Streaming", body: bytes) -> None:
         owner.drained.clear()
         all_sent = self._http2.send_data(stream, message_frame(body))
-        self._flush_soon()
+        self.flush_soon()
         if not all_sent:
             await owner.drained.wait()
         if not self._writable.is_set():
@@ -323,13 +280,13 @@ class GrpcConnection(asyncio.Protocol):
     def send_headers(self, stream: Stream) -> None:
         """Tell a client that its call has begun."""
         self._http2.send_headers(stream, _HEADERS)
-        self._flush_soon()
+        self.flush_soon()
 
     def fail(self, stream: Stream, error: CallError) -> None:
         """End a stream whose call did not get to run."""
         self._fail(stream, error)
         stream.owner = None
-        self._flush_soon()
+        self.flush_soon()
 
     def later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Do something after a time."""
@@ -338,7 +295,7 @@ class GrpcConnection(asyncio.Protocol):
     def consumed(self, stream: Stream, size: int) -> None:
         """Let a client send so many bytes more."""
         self._http2.consumed(stream, size)
-        self._flush_soon()
+        self.flush_soon()
 
     def _fail(self, stream: Stream, error: CallError, *, begun: bool = False) -> None:
         fields = [
@@ -346,18 +303,6 @@ class GrpcConnection(asyncio.Protocol):
             for name, value in status_fields(error.code, error.text, error.request_id)
         ]
         self._http2.end(stream, b"".join(fields if begun else [_HEADERS, *fields]))
-
-    def _flush_soon(self) -> None:
-        """Send what there is at the end of this turn of the loop, with what else comes in it."""
-        if not self._flushing:
-            self._flushing = True
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flushing = False
-        data = self._http2.take()
-        if data and self._transport is not None:
-            self._transport.write(data)
 
 
 @dataclass(slots=True, eq=False)

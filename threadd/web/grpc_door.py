@@ -15,7 +15,8 @@ _KEEPALIVE_SECONDS: Final = 60.0
 """How long a client may be silent before it is asked whether it is there."""
 
 _SILENCE_SECONDS: Final = 80.0
-"""How long it may be silent at all; a peer that vanished is noticed, so that its streams end."""
+"""How long it may be silent at all, or read nothing of what is sent; a peer that vanished is noticed, so that its
+streams end."""
 
 _LOOK_SECONDS: Final = 5.0
 _PATIENCE_SECONDS: Final = 2.0
@@ -70,15 +71,22 @@ class GrpcDoor:
         return GrpcConnection(self._dispatcher, self._connections)
 
     async def _watch(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            for connection in list(self._connections.open):
-                silence = loop.time() - connection.heard
-                if silence > _SILENCE_SECONDS:
-                    connection.abort()
-                elif silence > _KEEPALIVE_SECONDS:
-                    connection.ping()
+            self._look()
+
+    def _look(self) -> None:
+        """Ask clients that are silent whether they are there, and hang up on those that vanished.
+
+        It keeps no connection longer than it runs.
+        """
+        now = asyncio.get_running_loop().time()
+        for connection in list(self._connections.open):
+            silence = now - connection.heard
+            if max(silence, now - connection.unread_since()) > _SILENCE_SECONDS:
+                connection.abort()
+            elif silence > _KEEPALIVE_SECONDS:
+                connection.ping()
 
     async def close(self, grace: float = 0.0) -> None:
         """Take no more calls, let those that run finish, then end what is left.
@@ -104,7 +112,7 @@ class GrpcDoor:
             await asyncio.wait(tasks, timeout=_PATIENCE_SECONDS)
         await asyncio.sleep(0)  # what they said last goes out at the end of this turn of the loop
         for connection in list(self._connections.open):
-            connection.abort()
+            connection.hang_up()
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._connections.none.wait()

@@ -4,10 +4,9 @@ Bytes that came go into `receive`, which calls a `Streams`; what is to be sent g
 the hpack library; those that we send are few and never change the peer's table, so they are written as literals.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+import sys
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Final, Protocol
 
 from hpack import Decoder
 from hpack.exceptions import HPACKError
@@ -17,6 +16,7 @@ from threadd.web.http2_frames import (
     ENABLE_PUSH,
     END_HEADERS,
     END_STREAM,
+    FIELD_OVERHEAD,
     HEAD,
     INITIAL_WINDOW_SIZE,
     MAX_CONCURRENT_STREAMS,
@@ -35,26 +35,38 @@ from threadd.web.http2_frames import (
     are_trailers,
     frame,
     is_request,
+    many_table_updates,
     require_connection,
     require_size,
     require_stream,
+    reset_frame,
     unpadded,
 )
+from threadd.web.http2_sending import FIRST_WINDOW, STREAM_WINDOW, Sender, Stream
 
 MAX_HEADER_BYTES: Final = 64 * 1024
 FIRST_STREAMS: Final = 128
 """How many streams may be open at once until `ServerConnection.allow_streams` is called."""
 
-STREAM_WINDOW: Final = 1 << 20
-"""How many bytes a client may send on a stream before we have taken them."""
-
 _CONNECTION_WINDOW: Final = 1 << 24
-_FIRST_WINDOW: Final = 65_535
-_MAX_UNSENT_ANSWERS: Final = 1 << 20
-"""How many bytes of answers to pings and settings may gather while the peer reads nothing."""
+_UPDATE_BYTES: Final = STREAM_WINDOW // 4
+"""After how many bytes that were taken a client is told that it may send as many more on a stream."""
+
+_MAX_UNREAD_ANSWERS: Final = 4_096
+"""How many answers to pings, settings and frames that break a stream off may gather while the peer reads nothing."""
 
 _MAX_RESETS: Final = 10_000
 """How many streams a client may break off before they are done, more than it lets finish."""
+
+_KNOWN_BLOCKS: Final = 64
+_KNOWN_BYTES: Final = 16 * 1024
+"""How many header blocks are remembered, and how many bytes of headers in all."""
+
+# What is counted as work: about a microsecond each.
+_FRAME_WORK: Final = 2
+_BYTES_A_WORK: Final = 4096
+_STREAM_WORK: Final = 50
+_FIELD_WORK: Final = 3
 
 
 class Streams(Protocol):
@@ -73,30 +85,7 @@ class Streams(Protocol):
         """The peer wants no more of it."""
 
     def sent(self, stream: "Stream", /) -> None:
-        """What waited for the peer's window has gone out."""
-
-
-@dataclass(slots=True, eq=False)
-class Stream:
-    """One stream.
-
-    Args:
-        id: Its number.
-        send_window: How many bytes may be sent on it.
-        receive_window: How many bytes the peer may send on it.
-        remote_open: Whether the peer may send more.
-        waiting: What waits for the peer's window.
-        trailers: The header block that ends the stream once nothing waits; None while there may be more.
-        owner: Whatever `Streams` keeps about it.
-    """
-
-    id: int
-    send_window: int
-    receive_window: int = STREAM_WINDOW
-    remote_open: bool = True
-    waiting: deque[bytes] = field(default_factory=deque)
-    trailers: bytes | None = None
-    owner: object = None
+        """Nothing of it waits to be sent any more."""
 
 
 class ServerConnection:
@@ -110,35 +99,22 @@ class ServerConnection:
     def __init__(self, streams: Streams, *, max_streams: int = FIRST_STREAMS) -> None:
         self._streams = streams
         self._max_streams = max_streams
+        self._sender = Sender(self._all_sent)
         self._unread = b""
+        self._at = 0
+        self._work = 0
         self._preface_read = False
-        self._out: list[bytes] = []
-        self._unsent_answers = 0
+        self._answers = 0
         self._open: dict[int, Stream] = {}
         self._last_id = 0
         self._decoder = Decoder(max_header_list_size=MAX_HEADER_BYTES)
         self._decoder.max_allowed_table_size = 4096
         self._known_blocks: dict[bytes, Headers] = {}
+        self._known_bytes = 0
         self._block: bytearray | None = None
         self._block_of = (0, 0)
-        self._send_window = _FIRST_WINDOW
-        self._first_send_window = _FIRST_WINDOW
         self._receive_window = _CONNECTION_WINDOW
-        self._peer_frame_bytes = MAX_FRAME_BYTES
-        self._blocked: dict[int, Stream] = {}
         self._resets = 0
-        self._takers: dict[int, Callable[[int, int, bytes], None]] = {
-            Kind.DATA: self._data,
-            Kind.HEADERS: self._headers,
-            Kind.PRIORITY: self._priority,
-            Kind.RST_STREAM: self._broken,
-            Kind.SETTINGS: self._settings,
-            Kind.PUSH_PROMISE: self._promise,
-            Kind.PING: self._ping,
-            Kind.GOAWAY: self._goodbye,
-            Kind.WINDOW_UPDATE: self._window,
-            Kind.CONTINUATION: self._continuation,
-        }
         settings = b"".join(
             SETTING.pack(*setting)
             for setting in (
@@ -147,63 +123,84 @@ class ServerConnection:
                 (MAX_HEADER_LIST_SIZE, MAX_HEADER_BYTES),
             )
         )
-        self._out.append(frame(Kind.SETTINGS, 0, 0, settings))
-        self._update_window(0, _CONNECTION_WINDOW - _FIRST_WINDOW)
+        self._sender.put(frame(Kind.SETTINGS, 0, 0, settings))
+        self._update_window(0, _CONNECTION_WINDOW - FIRST_WINDOW)
 
     @property
     def is_idle(self) -> bool:
         """Whether no stream is open."""
         return not self._open
 
-    def take(self) -> bytes:
-        """What is to be sent; it counts as sent."""
-        data = b"".join(self._out)
-        self._out.clear()
-        self._unsent_answers = 0
-        return data
+    @property
+    def can_send(self) -> bool:
+        """Whether `take` would give anything."""
+        return self._sender.can_send
 
-    def receive(self, data: bytes) -> None:
+    def take(self) -> bytes:
+        """What is to be sent next, at most about 64 KiB; it counts as sent, and as read by the peer.
+
+        Call it only while the peer reads: what gathers meanwhile is bounded. See `can_send` for whether there is more.
+        """
+        self._answers = 0
+        return self._sender.take()
+
+    def receive(self, data: bytes, work: int | None = None) -> bool:
         """Take bytes from the peer.
+
+        Args:
+            data: What came; empty to go on with what is left.
+            work: How much to do at most, about a microsecond each; None for any.
+
+        Returns:
+            Whether something is left to do.
 
         Raises:
             ConnectionEndedError: They break the protocol; `take` gives what to send before hanging up.
         """
+        if data:
+            self._unread = self._unread[self._at :] + data
+            self._at = 0
+        self._work = 0
         try:
-            self._read(self._unread + data if self._unread else data)
+            return self._read(sys.maxsize if work is None else work)
         except ConnectionEndedError as error:
             self.say_goodbye(error.code, str(error))
             raise
 
-    def _read(self, data: bytes) -> None:
-        at = 0
+    def _read(self, work: int) -> bool:
+        data, at = self._unread, self._at
         if not self._preface_read:
             start = data[: len(PREFACE)]
             if not PREFACE.startswith(start):
                 raise ConnectionEndedError(ErrorCode.PROTOCOL_ERROR, "the client speaks no HTTP/2")
             if len(start) < len(PREFACE):
-                self._unread = data
-                return
+                return False
             self._preface_read, at = True, len(PREFACE)
         size = len(data)
         while size - at >= HEAD.size:
+            if self._work >= work:
+                self._at = at
+                return True
             high, low, kind, flags, stream_id = HEAD.unpack_from(data, at)
             end = at + HEAD.size + (high << 8 | low)
             if end - at > HEAD.size + MAX_FRAME_BYTES:
                 raise ConnectionEndedError(ErrorCode.FRAME_SIZE_ERROR, "a frame is too long")
             if end > size:
                 break
+            self._work += _FRAME_WORK + (end - at) // _BYTES_A_WORK
             self._frame(kind, flags, stream_id & MAX_WINDOW, data[at + HEAD.size : end])
             at = end
-        self._unread = data[at:]
+        self._unread, self._at = data[at:], 0
+        return False
 
     def say_goodbye(self, code: ErrorCode, text: str = "") -> None:
         """Tell the peer that no new stream is taken."""
         payload = NUMBER.pack(self._last_id) + NUMBER.pack(code) + text.encode()
-        self._out.append(frame(Kind.GOAWAY, 0, 0, payload))
+        self._sender.put(frame(Kind.GOAWAY, 0, 0, payload))
 
     def ping(self) -> None:
         """Ask whether the peer is there; any bytes that come are an answer."""
-        self._out.append(frame(Kind.PING, 0, 0, b"threadd?"))
+        self._sender.put(frame(Kind.PING, 0, 0, b"threadd?"))
 
     @property
     def max_streams(self) -> int:
@@ -220,40 +217,36 @@ class ServerConnection:
         """
         if count > self._max_streams:
             self._max_streams = count
-            self._out.append(frame(Kind.SETTINGS, 0, 0, SETTING.pack(MAX_CONCURRENT_STREAMS, count)))
+            self._sender.put(frame(Kind.SETTINGS, 0, 0, SETTING.pack(MAX_CONCURRENT_STREAMS, count)))
 
     def send_headers(self, stream: Stream, block: bytes) -> None:
         """Send the headers of a reply."""
         if stream.id in self._open:
-            self._out.append(frame(Kind.HEADERS, END_HEADERS, stream.id, block))
+            self._sender.put(frame(Kind.HEADERS, END_HEADERS, stream.id, block))
 
     def send_data(self, stream: Stream, data: bytes) -> bool:
-        """Send a part of a reply, as far as the peer's windows go; the rest follows as they open.
+        """Send a part of a reply, as far as the peer's windows go and what is taken is read; the rest follows.
 
         Returns:
-            Whether all of it has gone out; if not, `Streams.sent` says so later.
+            Whether all of it goes out with the next `take`; if not, `Streams.sent` says so later.
         """
-        if stream.id not in self._open:
-            return True
-        if not stream.waiting:
-            data = self._send_what_fits(stream, data)
-            if not data:
-                return True
-        stream.waiting.append(data)
-        self._blocked[stream.id] = stream
-        return False
+        return stream.id not in self._open or self._sender.send(stream, data)
+
+    def discard(self, stream: Stream) -> None:
+        """Send nothing of what waits on a stream."""
+        self._sender.drop(stream)
 
     def end(self, stream: Stream, block: bytes) -> None:
         """Send trailers, or headers that are trailers at once, after everything that waits; the stream is over then."""
         if stream.id in self._open:
             stream.trailers = block
-            if not stream.waiting:
-                self._finish(stream)
+            if self._sender.end(stream):
+                self._finish(stream, block)
 
     def reset(self, stream: Stream, code: ErrorCode) -> None:
         """Break a stream off; the peer is told."""
         if self._forget(stream):
-            self._reset(stream.id, code)
+            self._sender.put(reset_frame(stream.id, code))
 
     def close(self) -> None:
         """Break off all streams, since the connection is over."""
@@ -262,73 +255,48 @@ class ServerConnection:
             self._streams.broken(stream)
 
     def consumed(self, stream: Stream, size: int) -> None:
-        """Let the peer send so many bytes more on a stream, which were taken."""
-        stream.receive_window += size
-        if stream.remote_open and stream.id in self._open:
-            self._update_window(stream.id, size)
+        """Let the peer send so many bytes more on a stream, which were taken; it is told of many at a time."""
+        stream.consumed += size
+        if stream.consumed >= _UPDATE_BYTES and stream.remote_open and stream.id in self._open:
+            self._update_window(stream.id, stream.consumed)
+            stream.receive_window += stream.consumed
+            stream.consumed = 0
 
-    def _finish(self, stream: Stream) -> None:
-        self._out.append(frame(Kind.HEADERS, END_HEADERS | END_STREAM, stream.id, stream.trailers or b""))
-        if self._forget(stream):
-            self._resets = max(0, self._resets - 1)
-            if stream.remote_open:
-                # The client need not go on; it has its answer (RFC 9113, 8.1).
-                self._reset(stream.id, ErrorCode.NO_ERROR)
+    def _all_sent(self, stream: Stream) -> None:
+        if stream.trailers is not None:
+            self._finish(stream, stream.trailers)
+        self._streams.sent(stream)
+
+    def _finish(self, stream: Stream, trailers: bytes) -> None:
+        self._sender.put(frame(Kind.HEADERS, END_HEADERS | END_STREAM, stream.id, trailers))
+        self._forget(stream)
+        self._resets = max(0, self._resets - 1)
+        if stream.remote_open:
+            # The client need not go on; it has its answer (RFC 9113, 8.1).
+            self._sender.put(reset_frame(stream.id, ErrorCode.NO_ERROR))
 
     def _forget(self, stream: Stream) -> bool:
-        self._blocked.pop(stream.id, None)
-        stream.waiting.clear()
+        self._sender.drop(stream)
         return self._open.pop(stream.id, None) is not None
 
-    def _reset(self, stream_id: int, code: ErrorCode) -> None:
-        self._out.append(frame(Kind.RST_STREAM, 0, stream_id, NUMBER.pack(code)))
-
     def _update_window(self, stream_id: int, size: int) -> None:
-        self._out.append(frame(Kind.WINDOW_UPDATE, 0, stream_id, NUMBER.pack(size)))
+        self._sender.put(frame(Kind.WINDOW_UPDATE, 0, stream_id, NUMBER.pack(size)))
 
     def _answer(self, data: bytes) -> None:
-        self._unsent_answers += len(data)
-        if self._unsent_answers > _MAX_UNSENT_ANSWERS:
+        """Send what a frame of the peer asks for by itself; each such answer is of a few bytes."""
+        self._answers += 1
+        if self._answers > _MAX_UNREAD_ANSWERS:
             raise ConnectionEndedError(ErrorCode.ENHANCE_YOUR_CALM, "too much is asked and no answer is read")
-        self._out.append(data)
-
-    def _send_what_fits(self, stream: Stream, data: bytes) -> bytes:
-        """Send the beginning of some data; returns the rest."""
-        at, size = 0, len(data)
-        while at < size:
-            room = min(size - at, self._peer_frame_bytes, self._send_window, stream.send_window)
-            if room <= 0:
-                break
-            self._out.append(frame(Kind.DATA, 0, stream.id, data[at : at + room]))
-            self._send_window -= room
-            stream.send_window -= room
-            at += room
-        return data[at:] if at else data
-
-    def _send_more(self, streams: Iterable[Stream]) -> None:
-        for stream in list(streams):
-            while stream.waiting:
-                rest = self._send_what_fits(stream, stream.waiting[0])
-                if rest:
-                    stream.waiting[0] = rest
-                    break
-                stream.waiting.popleft()
-            if not stream.waiting:
-                self._blocked.pop(stream.id, None)
-                if stream.trailers is not None:
-                    self._finish(stream)
-                self._streams.sent(stream)
-            elif self._send_window <= 0:
-                break
+        self._sender.put(data)
 
     # What comes
 
     def _frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         if self._block is not None and (kind != Kind.CONTINUATION or stream_id != self._block_of[0]):
             raise ConnectionEndedError(ErrorCode.PROTOCOL_ERROR, "a header block is interrupted")
-        take = self._takers.get(kind)
+        take = self._TAKERS.get(kind)
         if take is not None:  # unknown frames are passed over (RFC 9113, 4.1)
-            take(flags, stream_id, payload)
+            take(self, flags, stream_id, payload)
 
     def _ping(self, flags: int, stream_id: int, payload: bytes) -> None:
         require_connection(stream_id)
@@ -415,12 +383,14 @@ class ServerConnection:
             code = ErrorCode.STREAM_CLOSED if stream_id % 2 else ErrorCode.PROTOCOL_ERROR
             raise ConnectionEndedError(code, "the number of a new stream must be odd and higher than all before")
         self._last_id = stream_id
+        self._work += _STREAM_WORK
         if not is_request(headers):
-            self._reset(stream_id, ErrorCode.PROTOCOL_ERROR)
+            self._count_reset()
+            self._answer(reset_frame(stream_id, ErrorCode.PROTOCOL_ERROR))
         elif len(self._open) >= self._max_streams:
-            self._reset(stream_id, ErrorCode.REFUSED_STREAM)
+            self._answer(reset_frame(stream_id, ErrorCode.REFUSED_STREAM))
         else:
-            stream = self._open[stream_id] = Stream(stream_id, self._first_send_window)
+            stream = self._open[stream_id] = Stream(stream_id)
             self._streams.opened(stream, headers)
             if flags & END_STREAM:
                 self._half_close(stream)
@@ -430,15 +400,28 @@ class ServerConnection:
         known = self._known_blocks.get(block)
         if known is not None:
             return known
+        if many_table_updates(block):
+            raise ConnectionEndedError(ErrorCode.COMPRESSION_ERROR, "the table changes its size too often")
         try:
             headers: Headers = [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
         except HPACKError as error:
             raise ConnectionEndedError(ErrorCode.COMPRESSION_ERROR, "headers cannot be read") from error
+        self._work += _FIELD_WORK * len(headers)
         if block and min(block) >= 0x80 and 0xFF not in block:  # noqa: PLR2004 - one byte a field (RFC 7541, 6.1)
-            self._known_blocks[block] = headers
+            self._remember(block, headers)
         else:
             self._known_blocks.clear()
+            self._known_bytes = 0
         return headers
+
+    def _remember(self, block: bytes, headers: Headers) -> None:
+        size = sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in headers)
+        if len(self._known_blocks) == _KNOWN_BLOCKS or self._known_bytes + size > _KNOWN_BYTES:
+            self._known_blocks.clear()
+            self._known_bytes = 0
+        if size <= _KNOWN_BYTES:
+            self._known_blocks[block] = headers
+            self._known_bytes += size
 
     def _half_close(self, stream: Stream) -> None:
         stream.remote_open = False
@@ -451,16 +434,21 @@ class ServerConnection:
         if stream is None:
             self._require_seen(stream_id)
             return
-        self._resets += 1
-        if self._resets > _MAX_RESETS:
-            raise ConnectionEndedError(ErrorCode.ENHANCE_YOUR_CALM, "too many streams are broken off")
+        self._count_reset()
         self._forget(stream)
         self._streams.broken(stream)
 
     def _break(self, stream: Stream, code: ErrorCode) -> None:
-        """End a stream on which the peer broke the protocol."""
-        self.reset(stream, code)
+        """End a stream on which the peer broke the protocol: it makes as much work as one that it breaks off."""
+        self._count_reset()
+        if self._forget(stream):
+            self._answer(reset_frame(stream.id, code))
         self._streams.broken(stream)
+
+    def _count_reset(self) -> None:
+        self._resets += 1
+        if self._resets > _MAX_RESETS:
+            raise ConnectionEndedError(ErrorCode.ENHANCE_YOUR_CALM, "too many streams are broken off")
 
     def _window(self, _flags: int, stream_id: int, payload: bytes) -> None:
         require_size(len(payload) == NUMBER.size)
@@ -468,48 +456,51 @@ class ServerConnection:
         size &= MAX_WINDOW
         stream = self._open.get(stream_id)
         if stream_id == 0:
-            self._send_window += size
-            if size == 0 or self._send_window > MAX_WINDOW:
-                code = ErrorCode.FLOW_CONTROL_ERROR if size else ErrorCode.PROTOCOL_ERROR
-                raise ConnectionEndedError(code, "a window cannot be that large, or grow by nothing")
-            self._send_more(self._blocked.values())
+            self._sender.open_window(size)
         elif stream is None:
             self._require_seen(stream_id)
-        elif size == 0 or stream.send_window + size > MAX_WINDOW:
-            self._break(stream, ErrorCode.FLOW_CONTROL_ERROR if size else ErrorCode.PROTOCOL_ERROR)
-        else:
-            stream.send_window += size
-            if stream.waiting:
-                self._send_more((stream,))
+        elif size == 0:
+            self._break(stream, ErrorCode.PROTOCOL_ERROR)
+        elif not self._sender.open_stream_window(stream, size):
+            self._break(stream, ErrorCode.FLOW_CONTROL_ERROR)
 
     def _settings(self, flags: int, stream_id: int, payload: bytes) -> None:
         require_connection(stream_id)
         require_size(not payload if flags & ACK else len(payload) % SETTING.size == 0)
         if flags & ACK:
             return
+        self._work += len(payload) // SETTING.size // 4
+        initial_window: int | None = None
         for number, value in SETTING.iter_unpack(payload):
             if number == INITIAL_WINDOW_SIZE:
-                self._change_first_window(value)
+                if value > MAX_WINDOW:
+                    raise ConnectionEndedError(ErrorCode.FLOW_CONTROL_ERROR, "a window cannot be that large")
+                initial_window = value
             elif number == MAX_FRAME_SIZE:
                 if not MAX_FRAME_BYTES <= value < 1 << 24:
                     raise ConnectionEndedError(ErrorCode.PROTOCOL_ERROR, "frames cannot be of that size")
                 # Larger ones gain nothing, and other streams wait for them.
             elif number == ENABLE_PUSH and value > 1:
                 raise ConnectionEndedError(ErrorCode.PROTOCOL_ERROR, "to push is 0 or 1")
-        # The peer counts by them from the acknowledgement on, so nothing is sent before that.
+        if initial_window is not None:
+            self._sender.set_initial_window(initial_window)
+        # The peer counts by them from the acknowledgement on: what is taken later comes after it.
         self._answer(frame(Kind.SETTINGS, ACK, 0, b""))
-        self._send_more(self._blocked.values())
-
-    def _change_first_window(self, value: int) -> None:
-        if value > MAX_WINDOW:
-            raise ConnectionEndedError(ErrorCode.FLOW_CONTROL_ERROR, "a window cannot be that large")
-        difference, self._first_send_window = value - self._first_send_window, value
-        for stream in self._open.values():
-            stream.send_window += difference
-            if stream.send_window > MAX_WINDOW:
-                raise ConnectionEndedError(ErrorCode.FLOW_CONTROL_ERROR, "a window cannot be that large")
 
     def _require_seen(self, stream_id: int) -> None:
         """Refuse a frame on a stream that was never opened; one on a stream that is over is late, which is no fault."""
         if stream_id == 0 or stream_id > self._last_id or stream_id % 2 == 0:
             raise ConnectionEndedError(ErrorCode.PROTOCOL_ERROR, "there is no such stream")
+
+    _TAKERS: ClassVar[Mapping[int, Callable[["ServerConnection", int, int, bytes], None]]] = {
+        Kind.DATA: _data,
+        Kind.HEADERS: _headers,
+        Kind.PRIORITY: _priority,
+        Kind.RST_STREAM: _broken,
+        Kind.SETTINGS: _settings,
+        Kind.PUSH_PROMISE: _promise,
+        Kind.PING: _ping,
+        Kind.GOAWAY: _goodbye,
+        Kind.WINDOW_UPDATE: _window,
+        Kind.CONTINUATION: _continuation,
+    }

@@ -13,7 +13,6 @@ MAX_WINDOW: Final = (1 << 31) - 1
 FIELD_OVERHEAD: Final = 32
 """What a header counts beside its name and its value, in bytes (RFC 7541, 4.1)."""
 
-
 HEAD = struct.Struct(">HBBBI")
 NUMBER = struct.Struct(">I")
 SETTING = struct.Struct(">HI")
@@ -86,6 +85,19 @@ def frame(kind: Kind, flags: int, stream_id: int, payload: bytes) -> bytes:
     """One frame; the payload has at most `MAX_FRAME_BYTES`."""
     length = len(payload)
     return HEAD.pack(length >> 8, length & 0xFF, kind, flags, stream_id) + payload
+
+
+def reset_frame(stream_id: int, code: ErrorCode) -> bytes:
+    """The frame that breaks a stream off."""
+    return frame(Kind.RST_STREAM, 0, stream_id, NUMBER.pack(code))
+
+
+_MANY_TABLE_UPDATES = re.compile(rb"(?:[\x20-\x3e]|\x3f[\x80-\xff]*[\x00-\x7f]){3}")
+
+
+def many_table_updates(block: bytes) -> bool:
+    """Whether a header block changes the size of the table more often than there is reason to (RFC 7541, 4.2)."""
+    return _MANY_TABLE_UPDATES.match(block) is not None
 
 
 def require_size(fits: bool) -> None:  # noqa: FBT001 - a condition is its only argument
