@@ -79,6 +79,7 @@ async def run(settings: Settings, output: TextIO | None = None) -> None:
             confirmation=_confirmation(settings),
             bucket_options=Options(settings.gateway_url, settings.gateway_domain, settings.bytes_per_owner),
             transaction_seconds=settings.max_transaction_time,
+            query_seconds=settings.max_query_time,
         )
         rooms = await stack.enter_async_context(opening)
         peers = await stack.enter_async_context(open_host(rooms, settings))
@@ -101,7 +102,6 @@ def _limits(settings: Settings) -> Limits:
         instances=settings.max_instances,
         schema_bytes=settings.max_schema,
         streams=settings.max_streams,
-        scan_seconds=settings.max_query_time,
         query_depth=settings.max_query_depth,
     )
 

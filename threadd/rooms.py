@@ -23,6 +23,7 @@ from threadd.bucket_files import BucketFiles
 from threadd.buckets.buckets import Buckets, Options
 from threadd.buckets.instances import Instances
 from threadd.db.manager import Manager
+from threadd.db.query_time import QUERY_SECONDS
 from threadd.db.services import TRANSACTION_SECONDS
 from threadd.hub.accounts import Accounts
 from threadd.hub.api_keys import ApiKeys
@@ -80,6 +81,7 @@ async def open_rooms(
     confirmation: ConfirmationOptions | None = None,
     bucket_options: Options | None = None,
     transaction_seconds: float = TRANSACTION_SECONDS,
+    query_seconds: float = QUERY_SECONDS,
     randomness: Randomness = os.urandom,
     clock: Callable[[], int] = time.time_ns,
 ) -> AsyncGenerator[Rooms, None]:
@@ -91,6 +93,7 @@ async def open_rooms(
         confirmation: How sign-ups, sign-ins and invitations are confirmed; at once when left out.
         bucket_options: Where links to buckets lead and how large they may be; nowhere and any size when left out.
         transaction_seconds: How long a client may hold a transaction open.
+        query_seconds: How long one query may take.
         randomness: Gives so many unpredictable bytes.
         clock: Nanoseconds since 1970.
 
@@ -108,7 +111,9 @@ async def open_rooms(
         host_key = hostkey.load(repo, randomness)
 
         threads = Threads(engine, host_key, randomness, clock)
-        databases = Manager(engine, threads, clock, transaction_seconds=transaction_seconds)
+        databases = Manager(
+            engine, threads, clock, transaction_seconds=transaction_seconds, query_seconds=query_seconds
+        )
         stack.push_async_callback(databases.close)
         network = Network(engine, threads, tables.database, databases.app_of)
         stack.push_async_callback(network.close)

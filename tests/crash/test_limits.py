@@ -3,12 +3,15 @@
 import asyncio
 import json
 import os
+import re
 
 import grpc
 import pytest
 from actors import Door
 
 from proto import threads_pb2
+from store.errors import StatusCode
+from threadd.client import Client, Identity, OperationRefusedError, RefusedError
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -138,6 +141,33 @@ async def test_a_query_that_takes_too_long_is_given_up(limited):
         code, said = await refusal(door.threads("Find", dbID=thread, collectionName="note", queryJSON=b"{}"))
         assert code is LATE
         assert said == "the query took longer than 1 s: ask for less, or index what it asks for"
+
+
+async def test_every_kind_of_query_is_given_up(start_daemon):
+    daemon = start_daemon("--max-query-time", "1")
+    slow = "const end = Date.now() + 300; while (Date.now() < end); return instance"
+    said = re.escape("the query took longer than 1 s: ask for less, or index what it asks for")
+    ids = [f"i{number}" for number in range(10)]
+    async with Client(daemon.threads_api) as client:
+        await client.authenticate(Identity.random())
+        db = await client.new_db()
+        notes = await db.new_collection("note", read_filter=slow)
+        await notes.create({"_id": instance_id} for instance_id in ids)
+        for asked in (notes.find(), notes.count(), notes.explain(), anext(notes.pages()), notes.has(ids)):
+            with pytest.raises(RefusedError, match=said) as caught:
+                await asked
+            assert caught.value.status is StatusCode.DEADLINE_EXCEEDED
+        # In a transaction the reply tells of it, and the transaction goes on.
+        async with notes.read_transaction() as state:
+            for asked in (state.find(), state.has(ids)):
+                with pytest.raises(OperationRefusedError, match=said):
+                    await asked
+            assert (await state.get("i1"))["_id"] == "i1"
+        async with notes.write_transaction() as transaction:
+            await transaction.create([{"_id": "new"}])
+            with pytest.raises(OperationRefusedError, match=said):
+                await transaction.find()
+        assert await notes.has(["new"])
 
 
 async def test_a_client_that_falls_silent_holds_up_nobody(limited):

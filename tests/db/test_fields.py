@@ -17,7 +17,7 @@ NAMES_BEYOND_ASCII = [
 
 any_name = (
     st.text()
-    | st.text(st.characters(min_codepoint=0x80))
+    | st.text(st.characters(codec="utf-8", min_codepoint=0x80))
     | st.sampled_from(["", ".", "a.é", "a", "_id", "x" * 5_000, "é" * 5_000, "\u0000", '"', "\\", *NAMES_BEYOND_ASCII])
 )
 any_number = st.integers(-(10**40), 10**40) | st.floats(allow_nan=False, allow_infinity=False)

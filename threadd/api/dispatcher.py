@@ -340,7 +340,6 @@ class Dispatcher:
             handler = getattr(servicer, snake_case(descriptor.name), None)
             self._methods[method.full_name] = method
             if handler is not None:
-                handler = self._limits.timed(descriptor.name, handler)
                 check = self._limits.check_of(descriptor.input_type)
                 self._bound[method.full_name] = Bound(method, handler, method.request_type.FromString, check)
 

@@ -4,9 +4,8 @@ They hold at every door alike, since the dispatcher keeps them. What is not here
 documents nest, how long IDs and names are, how much waits for a listener (docs/reliability.md).
 """
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
@@ -30,12 +29,6 @@ class LimitError(ThreaddError):
     code: ClassVar[StatusCode] = StatusCode.RESOURCE_EXHAUSTED
 
 
-class ScanTimeError(ThreaddError):
-    """A query takes longer than this daemon works on one."""
-
-    code: ClassVar[StatusCode] = StatusCode.DEADLINE_EXCEEDED
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The limits.
@@ -45,14 +38,12 @@ class Limits:
         schema_bytes: How large the schema of a collection may be.
         streams: How many calls with a stream of replies, listeners and transactions among them, one identity may have
             open at a door; where a caller has proved none, one address, within an API key.
-        scan_seconds: How long one query may take.
         query_depth: How deep the alternatives of a query may nest.
     """
 
     instances: int = 100_000
     schema_bytes: int = 2**20
     streams: int = 4_096
-    scan_seconds: float = 120.0
     query_depth: int = 32
 
     def check_of(self, message: Descriptor, *, is_part: bool = False) -> Check | None:
@@ -93,30 +84,6 @@ class Limits:
                     check(getattr(request, name))
 
         return check_all
-
-    def timed(self, method: str, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        """Give a handler as long as a query may take.
-
-        Args:
-            method: The name of its method; what is no query is given as it is.
-            handler: Answers one request.
-        """
-        if method != "Find":
-            return handler
-
-        async def handle(call: Any, request: Any) -> Any:
-            scope = asyncio.timeout(self.scan_seconds)
-            try:
-                async with scope:
-                    return await handler(call, request)
-            except TimeoutError as error:
-                if not scope.expired():
-                    raise
-                raise ScanTimeError(
-                    f"the query took longer than {self.scan_seconds:g} s: ask for less, or index what it asks for"
-                ) from error
-
-        return handle
 
     def _check_count(self, count: int) -> None:
         if count > self.instances:

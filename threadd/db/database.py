@@ -25,6 +25,7 @@ from threadd.db.judge import Judge
 from threadd.db.listeners import Listener, Listeners, ListenFilter
 from threadd.db.open_transactions import OpenTransactions
 from threadd.db.plans import Source
+from threadd.db.query_time import limited
 from threadd.db.rebuilding import Rebuilding
 from threadd.db.scans import ReadFilter
 from threadd.db.sequencer import Sequencer
@@ -271,7 +272,7 @@ class Database:
 
         Raises:
             CollectionNotFoundError: There is no such collection.
-            InstanceNotFoundError, ScriptError: As `View.find_by_id`.
+            InstanceNotFoundError, ScriptError, QueryTimeError: As `View.find_by_id`.
         """
         view = self._view(self._services.engine, reader)
         return await view.find_by_id(self._catalogue.get(collection), instance_id)
@@ -281,15 +282,17 @@ class Database:
 
         Raises:
             CollectionNotFoundError: There is no such collection.
-            InvalidQueryError, ResultTooLargeError, ScriptError: As `View.find`.
+            InvalidQueryError, ResultTooLargeError, ScriptError, QueryTimeError: As `View.find`.
         """
         found = self._catalogue.get(collection)
         with self._services.engine.snapshot() as snapshot:
             return await self._view(snapshot, reader).find(found, query)
 
-    @contextmanager
-    def state(self, collection: str, reader: PublicKey | None) -> Iterator[tuple[Source, ReadFilter | None]]:
-        """One state of a collection, and what of its instances the reader may see; for reads that are no `find`.
+    @asynccontextmanager
+    async def querying(
+        self, collection: str, reader: PublicKey | None
+    ) -> AsyncGenerator[tuple[Source, ReadFilter | None], None]:
+        """One state of a collection, and what of its instances the reader may see; for one query that is no `find`.
 
         Args:
             collection: The name of the collection.
@@ -297,11 +300,13 @@ class Database:
 
         Raises:
             CollectionNotFoundError: There is no such collection.
+            QueryTimeError: The body took too long.
         """
         found = self._catalogue.get(collection)
         with self._services.engine.snapshot() as snapshot:
             read_filter = None if reader is None else self._judge(reader).filter_of(found)
-            yield Source(snapshot, self._thread.number, found), read_filter
+            async with limited(self._services.query_seconds):
+                yield Source(snapshot, self._thread.number, found), read_filter
 
     def stored_instance(self, collection: str, instance_id: str) -> bytes | None:
         """JSON text of an instance as it is kept, past the read filter, or None; for the daemon's own ends.
@@ -443,7 +448,7 @@ class Database:
             yield
 
     def _view(self, state: Reader, identity: PublicKey) -> View:
-        return View(state, self._thread.number, self._judge(identity))
+        return View(state, self._thread.number, self._judge(identity), self._services.query_seconds)
 
     def _check_not_ending(self, collection: str) -> None:
         if self._closed:

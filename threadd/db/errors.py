@@ -140,6 +140,12 @@ class IndexNotUniqueError(ThreaddError):
     default_text = "can't create unique index (duplicate instances exist)"
 
 
+class QueryTimeError(ThreaddError):
+    """A query takes longer than this daemon works on one."""
+
+    code = StatusCode.DEADLINE_EXCEEDED
+
+
 class InvalidQueryError(ThreaddError):
     """A query is not one."""
 

@@ -29,6 +29,7 @@ from threadd.db.errors import (
 )
 from threadd.db.filling import adopt
 from threadd.db.judge import check_scripts
+from threadd.db.query_time import QUERY_SECONDS
 from threadd.db.schema_checks import SchemaChecks
 from threadd.db.scripts import ScriptRunner
 from threadd.db.services import TRANSACTION_SECONDS, Services
@@ -49,6 +50,7 @@ class Manager:
         clock: The time, in ns since 1970.
         randomness: Gives so many unpredictable bytes.
         transaction_seconds: How long a client may hold a transaction open.
+        query_seconds: How long one query may take.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Manager:
         randomness: Randomness = os.urandom,
         *,
         transaction_seconds: float = TRANSACTION_SECONDS,
+        query_seconds: float = QUERY_SECONDS,
     ) -> None:
         self._engine = engine
         self._threads = threads
@@ -73,6 +76,7 @@ class Manager:
             ScriptRunner(),
             SchemaChecks(),
             transaction_seconds,
+            query_seconds,
         )
         self._open: dict[ThreadID, Database] = {}
         self._making: set[ThreadID] = set()

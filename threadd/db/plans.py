@@ -4,9 +4,10 @@ An index only ever leaves out instances that cannot match; every row is looked a
 and never in their answer.
 """
 
+import heapq
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from store import documents as document_rows
 from store import indexes as index_rows
@@ -16,7 +17,7 @@ from store.indexes import EXACT_BYTES, Entry, IndexPlace
 from store.keys import NUMBER, STRING, after_prefix, scalar, shortened
 from store.tables import INDEXED_VALUE_BYTES
 from threadd.db.collections import Collection
-from threadd.db.fields import Path, decoder_of, sort_key
+from threadd.db.fields import Order, Path, decoder_of, sort_key
 from threadd.db.queries import Criterion, Operation, Query, Scalar
 
 Row = tuple[bytes, bytes]
@@ -24,6 +25,8 @@ Row = tuple[bytes, bytes]
 
 FEW_ROWS = 1_000
 """A range of fewer entries than this is read rather than the head of the collection."""
+
+_RUN = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +104,16 @@ def choose(query: Query, source: Source) -> Plan:
     return whole
 
 
-def rows(plan: Plan, query: Query, source: Source) -> Iterator[Row]:
+def rows(plan: Plan, query: Query, source: Source) -> Iterator[Row | None]:
     """The rows of a plan, each once; `query.seek` is kept to.
 
     Args:
         plan: As `choose` gave it.
         query: The query.
         source: Where to read.
+
+    Yields:
+        Rows, and None for each step that came to no row, so that the reader may look at the clock.
     """
     reverse = query.descending and plan.ordered
     if not plan.spans:
@@ -116,7 +122,7 @@ def rows(plan: Plan, query: Query, source: Source) -> Iterator[Row]:
     return _rows_of_spans(plan, query, source, reverse=reverse)
 
 
-def _rows_of_spans(plan: Plan, query: Query, source: Source, *, reverse: bool) -> Iterator[Row]:
+def _rows_of_spans(plan: Plan, query: Query, source: Source, *, reverse: bool) -> Iterator[Row | None]:
     seen: set[str] = set()
     for span in plan.spans:
         place = source.place(span.index)
@@ -126,17 +132,21 @@ def _rows_of_spans(plan: Plan, query: Query, source: Source, *, reverse: bool) -
             yield from _in_order(found, query.sort_path, source, reverse=reverse)
             return
         for entry in found:
+            if entry is None or entry.instance_id in seen:
+                yield None
+                continue
             if len(plan.spans) > 1:
-                if entry.instance_id in seen:
-                    continue
                 seen.add(entry.instance_id)
-            text = source.text(entry.instance_id)
-            if text is not None:
-                yield entry.instance_id.encode(), text
+            yield _row(entry, source)
 
 
-def _sought(entries: Iterable[Entry], query: Query) -> Iterator[Entry]:
-    """The entries from `seek` on, as UTF-8 has it; with a descending order by ID those up to it."""
+def _row(entry: Entry, source: Source) -> Row | None:
+    text = source.text(entry.instance_id)
+    return None if text is None else (entry.instance_id.encode(), text)
+
+
+def _sought(entries: Iterable[Entry], query: Query) -> Iterator[Entry | None]:
+    """The entries from `seek` on, as UTF-8 has it, with a descending order by ID those up to it; None for others."""
     if not query.seek:
         yield from entries
         return
@@ -144,20 +154,59 @@ def _sought(entries: Iterable[Entry], query: Query) -> Iterator[Entry]:
     downwards = query.by_id and query.descending
     for entry in entries:
         instance_id = entry.instance_id.encode()
-        if instance_id <= seek if downwards else instance_id >= seek:
-            yield entry
+        yield entry if (instance_id <= seek if downwards else instance_id >= seek) else None
 
 
-def _in_order(entries: Iterable[Entry], path: Path, source: Source, *, reverse: bool) -> Iterator[Row]:
+def _in_order(entries: Iterable[Entry | None], path: Path, source: Source, *, reverse: bool) -> Iterator[Row | None]:
     """Rows in the order of an index; where values may be cut they are sorted by what the documents hold."""
     decode = decoder_of(frozenset(path[:1]))
-    for (_, is_exact), group in itertools.groupby(entries, _exactness):
-        texts = ((entry.instance_id.encode(), source.text(entry.instance_id)) for entry in group)
-        found = ((instance_id, text) for instance_id, text in texts if text is not None)
-        if is_exact:
-            yield from found
+    group = _Group(reverse)
+    beginning: tuple[bytes, bool] | None = None
+    for entry in entries:
+        row = None if entry is None else _row(entry, source)
+        if entry is None or row is None:
+            yield None
+            continue
+        if _exactness(entry) != beginning:
+            yield from group.end()
+            beginning = _exactness(entry)
+        if beginning[1]:
+            yield row
         else:
-            yield from sorted(found, key=lambda row: (sort_key(decode(row[1]), path), row[0]), reverse=reverse)
+            group.add(sort_key(decode(row[1]), path), row)
+            yield None
+    yield from group.end()
+
+
+@dataclass(slots=True)
+class _Group:
+    """Rows of which an index knows only where all of them stand; sorted in runs that do not hold the loop.
+
+    Args:
+        reverse: Whether they are wanted backwards.
+    """
+
+    reverse: bool
+    current: list[tuple[Order, Row]] = field(default_factory=list)
+    runs: list[list[tuple[Order, Row]]] = field(default_factory=list)
+
+    def add(self, order: Order, row: Row) -> None:
+        """Take a row with its place in the order."""
+        self.current.append((order, row))
+        if len(self.current) == _RUN:
+            self._end_run()
+
+    def end(self) -> Iterator[Row]:
+        """All rows in their order; those that are added after it are another group."""
+        self._end_run()
+        runs, self.runs = self.runs, []
+        for _, row in heapq.merge(*runs, reverse=self.reverse):
+            yield row
+
+    def _end_run(self) -> None:
+        self.current.sort(reverse=self.reverse)
+        self.runs.append(self.current)
+        self.current = []
 
 
 def _exactness(entry: Entry) -> tuple[bytes, bool]:

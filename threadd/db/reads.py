@@ -83,10 +83,10 @@ async def count(database: Database, collection: str, query: bytes, reader: Publi
         reader: Who reads; None for the daemon's operator, past the read filter.
 
     Raises:
-        CollectionNotFoundError, InvalidQueryError, ScriptError: As `Database.find`.
+        CollectionNotFoundError, InvalidQueryError, ScriptError, QueryTimeError: As `Database.find`.
     """
     parsed = parse_query(query)
-    with database.state(collection, reader) as (source, read_filter):
+    async with database.querying(collection, reader) as (source, read_filter):
         every = replace(parsed, sort_path=(ID_FIELD,), limit=0, skip=0) if not parsed.seek else parsed
         plan = plans.choose(every, source)
         found = await scans.count(every, plans.rows(plan, every, source), read_filter)
@@ -98,7 +98,7 @@ async def explain(database: Database, collection: str, query: bytes, reader: Pub
     """Answer a query, and tell how; arguments and errors are those of `count`."""
     parsed = parse_query(query)
     begun = time.perf_counter_ns()
-    with database.state(collection, reader) as (source, read_filter):
+    async with database.querying(collection, reader) as (source, read_filter):
         plan = plans.choose(parsed, source)
         counted = _Counted(plans.rows(plan, parsed, source))
         instances = await scans.run(parsed, counted, read_filter, ordered=plan.ordered)
@@ -125,7 +125,7 @@ async def page(
 
     Raises:
         InvalidQueryError: The query has a limit or skips, the size is out of range, or the cursor is none.
-        CollectionNotFoundError, ScriptError: As `Database.find`.
+        CollectionNotFoundError, ScriptError, QueryTimeError: As `Database.find`.
     """
     parsed = parse_query(query)
     if parsed.limit or parsed.skip:
@@ -137,7 +137,7 @@ async def page(
     limited = replace(parsed, limit=size + 1)
     if after is not None and parsed.by_id:
         limited = replace(limited, seek=after[1].decode())
-    with database.state(collection, reader) as (source, read_filter):
+    async with database.querying(collection, reader) as (source, read_filter):
         plan = plans.choose(limited, source)
         rows = plans.rows(plan, limited, source)
         found = await scans.run(limited, rows, read_filter, ordered=plan.ordered, after=after)
@@ -166,11 +166,11 @@ class _Counted:
         rows: The rows.
     """
 
-    def __init__(self, rows: Iterable[Row]) -> None:
+    def __init__(self, rows: Iterable[Row | None]) -> None:
         self._rows = iter(rows)
         self.number = 0
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[Row | None]:
         for row in self._rows:
-            self.number += 1
+            self.number += row is not None
             yield row

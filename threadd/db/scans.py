@@ -2,7 +2,7 @@
 
 import heapq
 import itertools
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -32,7 +32,7 @@ After: TypeAlias = tuple[Order, bytes]
 
 async def run(
     query: Query,
-    rows: Iterable[Row],
+    rows: Iterable[Row | None],
     read_filter: ReadFilter | None,
     *,
     ordered: bool,
@@ -42,7 +42,7 @@ async def run(
 
     Args:
         query: What is asked for.
-        rows: All instances that may match.
+        rows: All instances that may match; None is no row.
         read_filter: What the reader may see of an instance; None where that is everything.
         ordered: Whether the rows come in the wanted order.
         after: Where the rows that count begin, exclusive; None for all.
@@ -60,7 +60,7 @@ async def run(
     coming = iter(rows)
     few = ordered and 0 < query.limit < ROWS_BETWEEN_LOOKS
     size = max(ROWS_BETWEEN_LOOKS // 4, query.skip + query.limit) if few else ROWS_BETWEEN_LOOKS
-    while batch := list(itertools.islice(coming, size)):
+    while (batch := _batch(coming, size)) is not None:
         if read_filter is not None:
             batch = await _filtered(batch, read_filter)
         if _take(query, batch, wanted, ordered=ordered and after is None):
@@ -70,25 +70,31 @@ async def run(
     return await wanted.result(pacer)
 
 
-async def count(query: Query, rows: Iterable[Row], read_filter: ReadFilter | None) -> int:
+async def count(query: Query, rows: Iterable[Row | None], read_filter: ReadFilter | None) -> int:
     """Tell how many instances match; `limit` and `skip` are not looked at.
 
     Args:
         query: What is asked for.
-        rows: All instances that may match.
+        rows: All instances that may match; None is no row.
         read_filter: What the reader may see of an instance; None where that is everything.
     """
     pacer = Pacer()
     decode, matches = decoder_of(query.fields), query.matches
     coming = iter(rows)
     number = 0
-    while batch := list(itertools.islice(coming, ROWS_BETWEEN_LOOKS)):
+    while (batch := _batch(coming, ROWS_BETWEEN_LOOKS)) is not None:
         if read_filter is not None:
             batch = await _filtered(batch, read_filter)
         number += len(batch) if query.matches_all else sum(matches(decode(text)) for _, text in batch)
         if pacer.due():
             await pacer.pause()
     return number
+
+
+def _batch(coming: Iterator[Row | None], size: int) -> list[Row] | None:
+    """The rows of the next steps, which may be none; None at the end."""
+    steps = list(itertools.islice(coming, size))
+    return [row for row in steps if row is not None] if steps else None
 
 
 async def _filtered(batch: list[Row], read_filter: ReadFilter) -> list[Row]:

@@ -29,6 +29,7 @@ class Services:
         scripts: Runs validators and filters.
         schemas: Checks instances.
         transaction_seconds: How long a client may hold a transaction open.
+        query_seconds: How long one query may take.
     """
 
     engine: Engine
@@ -40,3 +41,4 @@ class Services:
     scripts: ScriptRunner
     schemas: SchemaChecks
     transaction_seconds: float
+    query_seconds: float
