@@ -136,6 +136,11 @@ class ServerConnection:
         """Whether `take` would give anything."""
         return self._sender.can_send
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether anything is to be sent, now or once the peer's windows let it."""
+        return self._sender.is_waiting
+
     def take(self) -> bytes:
         """What is to be sent next, at most about 64 KiB; it counts as sent, and as read by the peer.
 

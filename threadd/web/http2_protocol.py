@@ -28,6 +28,7 @@ class Http2Protocol(asyncio.Protocol):
         self._writable.set()
         self._is_behind = False
         self._is_flushing = False
+        self._is_over = False
         self._hanging_up: asyncio.TimerHandle | None = None
         self._written = 0
         self._read = 0
@@ -76,7 +77,7 @@ class Http2Protocol(asyncio.Protocol):
         self._flush()
 
     def hang_up(self) -> None:
-        """Hang up once the client has read what may be sent, or has had the time to."""
+        """Hang up once the client has read what waits for it, or has had the time to."""
         if self._hanging_up is None and self._transport is not None:
             self._hanging_up = self._loop.call_later(_HANG_UP_SECONDS, self.abort)
             self._flush()
@@ -94,11 +95,12 @@ class Http2Protocol(asyncio.Protocol):
 
     def _receive(self, data: bytes = b"") -> None:
         """Do a part of the work that what came makes in each turn of the loop; nothing more is read meanwhile."""
-        if self._transport is None or self._hanging_up is not None:
+        if self._transport is None or self._is_over:
             return
         try:
             is_behind = self._http2.receive(data, _WORK_A_TURN)
         except ConnectionEndedError:
+            self._is_over = True
             self._http2.close()
             self._transport.write(self._http2.take())
             self.hang_up()
@@ -122,5 +124,5 @@ class Http2Protocol(asyncio.Protocol):
             self._transport.write(data)
         if self._http2.can_send:
             self.flush_soon()
-        elif self._hanging_up is not None:
+        elif self._hanging_up is not None and not self._http2.is_waiting:
             self._transport.close()

@@ -86,6 +86,11 @@ class Sender:
             self._window > 0 and (bool(self._ready) or self._released() is not None)
         )
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether anything is to be sent, now or once the peer's windows let it."""
+        return bool(self._out or self._ending or self._ready or self._held)
+
     def put(self, data: bytes) -> None:
         """Send a frame that needs no window."""
         self._out.append(data)
