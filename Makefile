@@ -16,8 +16,9 @@ export UV_COMPILE_BYTECODE := 1
 	$(UV) sync --locked --inexact --quiet --python .venv/bin/python
 	touch $@
 
+# To try things out: sign-ups and invitations are confirmed without asking, which a start without the flag does not do.
 run: .venv/ready
-	.venv/bin/threadd serve
+	.venv/bin/threadd serve --confirm auto
 
 # A first program against the daemon that runs.
 hello: .venv/ready

@@ -276,8 +276,8 @@ def confirm(secret: str | None, repo: str | None, *, only_list: bool, as_json: b
     if only_list or secret is None:
         found = _call(repo, ListConfirmations(), list[PendingConfirmation], must_exist=True)
         if only_list:
-            rows = [(one.secret, one.purpose, one.name, one.email, one.link) for one in found]
-            _show_table(found, ("SECRET", "FOR", "NAME", "E-MAIL", "LINK"), rows, as_json=as_json)
+            rows = [(one.secret, one.purpose, one.name, one.email, one.peer, one.link) for one in found]
+            _show_table(found, ("SECRET", "FOR", "NAME", "E-MAIL", "FROM", "LINK"), rows, as_json=as_json)
             return
         if len(found) != 1:
             state = f"{len(found)} wait: name the secret of one" if found else "nothing waits"

@@ -22,6 +22,7 @@ from threadd.setting_texts import (
     SmtpServer,
     parse_announce,
     parse_bool,
+    parse_confirm,
     parse_count,
     parse_depth,
     parse_domain,
@@ -36,7 +37,7 @@ from threadd.setting_texts import (
     parse_word,
 )
 
-CONFIRM_WORDS = ("loopback", "auto", "ask")
+CONFIRM_WORDS = ("ask", "auto", "auto-signin")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("auto", "human", "json")
 
@@ -195,10 +196,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("max_transaction_time", "30", parse_positive, "How long a client may hold a transaction.", "SECONDS"),
     Setting(
         "confirm",
-        "loopback",
-        parse_word(CONFIRM_WORDS),
-        "Sign-ups, sign-ins and invitations: auto confirms at once, ask waits for the link of the log or for threadd "
-        "confirm, loopback is auto if only this machine can reach the Hub's doors and else ask.",
+        "ask",
+        parse_confirm(CONFIRM_WORDS),
+        "Sign-ups, sign-ins and invitations: ask has each wait for threadd confirm or for the link of the log, auto "
+        "confirms sign-ups and invitations at once, auto-signin lets anybody sign in to any account as well.",
         "|".join(CONFIRM_WORDS),
     ),
     Setting(
@@ -260,12 +261,6 @@ class Settings:
     smtp: SmtpServer | None
     log_level: str
     log_format: str
-
-    @property
-    def asks_to_confirm(self) -> bool:
-        """Whether somebody has to confirm sign-ups, sign-ins and invitations."""
-        doors = [door for door in (self.hub_api, self.hub_web) if door is not None]
-        return self.confirm == "ask" or (self.confirm == "loopback" and not all(door.is_loopback for door in doors))
 
     @property
     def console_names(self) -> frozenset[str]:

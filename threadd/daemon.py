@@ -23,7 +23,7 @@ from threadd.buckets.buckets import Options
 from threadd.config import Settings
 from threadd.control import ControlServer
 from threadd.hub.api_keys import KeyKind
-from threadd.hub.confirmations import ConfirmationOptions
+from threadd.hub.confirmations import UNASKED, ConfirmationOptions, Purpose
 from threadd.hub.smtp import SmtpMailer
 from threadd.peers import open_host
 from threadd.rooms import Rooms, open_rooms
@@ -53,7 +53,7 @@ err := threads.NewDB(thread.NewTokenContext(ctx, token), thread.NewIDV1(thread.R
 _UNHEARD = Multiaddr.from_text("/ip4/0.0.0.0/tcp/4006")
 
 # The settings of endpoints whose pages get no say at the threads grpc-web door: strangers may have written them.
-_FOREIGN_PAGES = ("gateway",)
+_FOREIGN_PAGES = ("gateway", "console")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -109,7 +109,14 @@ def _limits(settings: Settings) -> Limits:
 def _confirmation(settings: Settings) -> ConfirmationOptions:
     smtp = settings.smtp
     mailer = None if smtp is None else SmtpMailer(**dataclasses.asdict(smtp))
-    return ConfirmationOptions(settings.asks_to_confirm, settings.confirm_secret, settings.gateway_url, mailer)
+    unasked = UNASKED[settings.confirm]
+    if unasked:
+        log.warning("sign-ups and invitations are confirmed without asking", confirm=settings.confirm)
+    if Purpose.SIGN_IN in unasked:
+        log.warning("anybody who reaches the Hub can sign in to every account", confirm=settings.confirm)
+    if settings.confirm_secret:
+        log.warning("anybody who knows the secret of --confirm-secret can sign in to every account")
+    return ConfirmationOptions(unasked, settings.confirm_secret, settings.gateway_url, mailer)
 
 
 class _Doors:

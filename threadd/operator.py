@@ -256,7 +256,14 @@ class Operator:
         """List what waits to be confirmed; see `ListConfirmations`."""
         confirmations = self._hub.confirmations
         found = [
-            PendingConfirmation(one.secret, one.purpose, one.name, one.email, confirmations.link("confirm", one.secret))
+            PendingConfirmation(
+                one.secret,
+                one.purpose,
+                one.name,
+                one.email,
+                confirmations.link("confirm", one.secret),
+                one.requester.peer,
+            )
             for one in confirmations.pending()
         ]
         for row in self._hub.invitations.pending():

@@ -90,7 +90,7 @@ async def open_rooms(
     Args:
         repo: The repository's folder.
         threads_per_owner: How many threads an owner may have through the Hub; 0 for any number.
-        confirmation: How sign-ups, sign-ins and invitations are confirmed; at once when left out.
+        confirmation: How sign-ups, sign-ins and invitations are confirmed; by the operator when left out.
         bucket_options: Where links to buckets lead and how large they may be; nowhere and any size when left out.
         transaction_seconds: How long a client may hold a transaction open.
         query_seconds: How long one query may take.

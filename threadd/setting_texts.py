@@ -167,7 +167,7 @@ def parse_web_hosts(text: str) -> frozenset[str]:
 def _web_host(text: str) -> str:
     if text.startswith("[") and text.endswith("]"):
         try:
-            return f"[{ipaddress.IPv6Address(text[1:-1])}]"
+            return str(ipaddress.IPv6Address(text[1:-1]))
         except ValueError:
             raise ValueError("has no IPv6 address between its brackets; write for example [fd00::1]") from None
     if not _HOSTNAME.fullmatch(text):
@@ -266,3 +266,19 @@ def parse_word(words: tuple[str, ...]) -> Callable[[str], str]:
         return text.lower()
 
     return parse
+
+
+def parse_confirm(words: tuple[str, ...]) -> Callable[[str], str]:
+    """Make what reads one of the words for confirmations, and says what has taken the place of an earlier one."""
+    parse = parse_word(words)
+
+    def parse_or_explain(text: str) -> str:
+        if text.lower() == "loopback":
+            raise ValueError(
+                "is no choice any more: it let every program of this machine, and everybody behind a proxy on it, sign "
+                "in as the owner of the keys; leave it out to confirm each with threadd confirm, or write auto to "
+                "confirm sign-ups and invitations without asking"
+            )
+        return parse(text)
+
+    return parse_or_explain

@@ -218,6 +218,7 @@ class PendingConfirmation(msgspec.Struct, frozen=True):
         name: The name of the developer, or of the organisation that invites.
         email: To whom it would be sent; may be empty.
         link: What a browser may open instead; empty where there is no gateway.
+        peer: Where the call comes from that asks for it; may be empty.
     """
 
     secret: str
@@ -225,6 +226,7 @@ class PendingConfirmation(msgspec.Struct, frozen=True):
     name: str
     email: str
     link: str
+    peer: str = ""
 
 
 class Confirmed(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from threadd.api.dispatcher import Dispatcher, Method
 from threadd.api.doors import hub_dispatcher, threads_dispatcher
 from threadd.api.health_service import Health
 from threadd.api.limits import DEFAULTS
+from threadd.hub.confirmations import ConfirmationOptions, Purpose
 from threadd.hub.signatures import sign
 from threadd.rooms import open_rooms
 from threadd.web.grpc_door import GrpcDoor
@@ -80,6 +81,7 @@ class House:
 
 @asynccontextmanager
 async def opened_house(repo, limits=DEFAULTS, **options):
+    options = {"confirmation": ConfirmationOptions(frozenset(Purpose))} | options
     async with open_rooms(repo, **options) as rooms:
         health = Health()
         services = services_of(rooms, health)

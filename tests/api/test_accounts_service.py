@@ -330,7 +330,7 @@ def asking(open_house, tmp_path):
 
     @asynccontextmanager
     async def opened(stubs, **options):
-        confirmation = ConfirmationOptions(ask=True, gateway="http://127.0.0.1:8006", **options)
+        confirmation = ConfirmationOptions(gateway="http://127.0.0.1:8006", **options)
         async with (
             open_house(tmp_path / "asking", confirmation=confirmation) as house,
             grpc.aio.insecure_channel(f"127.0.0.1:{house.ports['hub']}") as channel,

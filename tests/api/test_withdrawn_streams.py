@@ -160,7 +160,7 @@ async def test_of_a_token_or_a_key_at_the_hub(start_daemon, by):
 
 @pytest.mark.parametrize("by", ["Signout", "DestroyAccount", "tokens revoke"])
 async def test_of_a_session(start_daemon, by):
-    daemon = start_daemon()
+    daemon = start_daemon("--confirm", "auto")
     async with Door(daemon.hub_api) as hub, Door(daemon.threads_api) as plain:
         people = []
         for name in ("jane", "john"):

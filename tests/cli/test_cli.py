@@ -136,7 +136,8 @@ def test_a_secret_may_come_from_standard_input(repo: Path) -> None:
 def test_nothing_waits_to_be_confirmed_where_no_daemon_runs(repo: Path) -> None:
     run("keys", "create", "--type", "user", "--repo", repo)
     assert answer("confirm", "--list", "--repo", repo) == []
-    assert run("confirm", "--list", "--repo", repo).stdout.split() == ["SECRET", "FOR", "NAME", "E-MAIL", "LINK"]
+    columns = ["SECRET", "FOR", "NAME", "E-MAIL", "FROM", "LINK"]
+    assert run("confirm", "--list", "--repo", repo).stdout.split() == columns
     assert "nothing waits; threadd confirm --list shows" in run("confirm", "--repo", repo, code=1).output
     assert "nothing waits for that" in run("confirm", "bunknown", "--repo", repo, code=1).output
 

@@ -182,21 +182,22 @@ def test_the_repository_is_an_absolute_path(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 @pytest.mark.parametrize(
-    ("flags", "asks"),
+    ("flags", "word"),
     [
-        ({}, False),
-        ({"hub_api": "[::1]:3006", "hub_web": "localhost:3007"}, False),
-        ({"hub_api": "off", "hub_web": "off"}, False),
-        ({"hub_api": "0.0.0.0:3006"}, True),
-        ({"hub_web": "0.0.0.0:3007"}, True),
-        ({"hub_api": "hub.example.org:3006"}, True),
-        ({"hub_api": "0.0.0.0:3006", "confirm": "auto"}, False),
-        ({"confirm": "ask"}, True),
-        ({"confirm": "LOOPBACK"}, False),
+        ({}, "ask"),
+        ({"hub_api": "0.0.0.0:3006"}, "ask"),
+        ({"confirm": "auto"}, "auto"),
+        ({"confirm": "AUTO-SIGNIN"}, "auto-signin"),
     ],
 )
-def test_who_has_to_confirm(flags: dict[str, str], asks: bool) -> None:  # noqa: FBT001
-    assert load(flags=flags).asks_to_confirm is asks
+def test_who_has_to_confirm(flags: dict[str, str], word: str) -> None:
+    assert load(flags=flags).confirm == word
+
+
+@pytest.mark.parametrize("word", ["loopback", "LOOPBACK"])
+def test_no_network_position_confirms(word: str) -> None:
+    with pytest.raises(SettingError, match=f"--confirm: '{word}' is no choice any more: .* write auto to confirm"):
+        load(flags={"confirm": word})
 
 
 @pytest.mark.parametrize(
@@ -305,7 +306,7 @@ def test_what_is_no_origin(text: str) -> None:
 def test_host_names_of_the_threads_web_door() -> None:
     assert load().web_host == frozenset()
     named = load(flags={"web_host": "Threads.example.org, 10.0.0.2,[FD00:0::1]"}).web_host
-    assert named == {"threads.example.org", "10.0.0.2", "[fd00::1]"}
+    assert named == {"threads.example.org", "10.0.0.2", "fd00::1"}
     for text in ("https://a.example", "a.example:6007", "*", "[a.example]"):
         with pytest.raises(SettingError, match="--web-host: "):
             load(flags={"web_host": text})

@@ -18,7 +18,7 @@ from store.overlay import Overlay
 from threadd.hub.accounts import Accounts
 from threadd.hub.api_keys import ApiKeys
 from threadd.hub.callers import Callers
-from threadd.hub.confirmations import ConfirmationOptions, Confirmations
+from threadd.hub.confirmations import ConfirmationOptions, Confirmations, Purpose
 from threadd.hub.gate import Gate
 from threadd.hub.invitations import Invitations
 from threadd.hub.organisations import Organisations
@@ -27,7 +27,7 @@ from threadd.hub.sessions import Sessions
 from threadd.hub.signing import Signing
 
 NOW = 1_700_000_000 * 10**9  # 2023-11-14T22:13:20Z
-AT_ONCE = ConfirmationOptions()
+AT_ONCE = ConfirmationOptions(frozenset(Purpose))
 LATER = "2023-11-14T23:13:20Z"
 EARLIER = "2023-11-14T21:13:20Z"
 

@@ -7,14 +7,16 @@ import pytest
 
 from store import accounts
 from store.engine import Transaction
+from threadd.config import CONFIRM_WORDS
 from threadd.hub import confirmations
-from threadd.hub.confirmations import ConfirmationOptions
-from threadd.hub.errors import NotConfirmedError, TooManyWaitingError, UserNotFoundError
+from threadd.hub.confirmations import UNASKED, ConfirmationOptions, Purpose, Requester
+from threadd.hub.errors import AccountExistsError, NotConfirmedError, TooManyWaitingError, UserNotFoundError
 
 
-async def begin(hub: Any, name: str) -> "asyncio.Task[None]":
+async def begin(hub: Any, name: str, address: bytes = b"") -> "asyncio.Task[None]":
     before = len(hub.confirmations.pending())
-    task = asyncio.ensure_future(hub.confirmations.wait("sign-up", name, f"{name}@example.org"))
+    waits = hub.confirmations.wait(Purpose.SIGN_UP, name, f"{name}@example.org", Requester(address=address))
+    task = asyncio.ensure_future(waits)
     await asyncio.sleep(0)
     assert len(hub.confirmations.pending()) == before + 1
     return task
@@ -25,7 +27,7 @@ def test_how_long_somebody_has() -> None:
 
 
 async def test_each_is_confirmed_by_its_own_secret(hub: Any) -> None:
-    hub.confirming(ConfirmationOptions(ask=True))
+    hub.confirming(ConfirmationOptions())
     first, second = [await begin(hub, name) for name in ("jane", "john")]
     one, other = hub.confirmations.pending()
     assert (one.name, other.name, one.secret == other.secret) == ("jane", "john", False)
@@ -42,22 +44,83 @@ async def test_each_is_confirmed_by_its_own_secret(hub: Any) -> None:
 
 
 async def test_nobody_confirms(hub: Any) -> None:
-    hub.confirming(ConfirmationOptions(ask=True, wait_seconds=0.01))
+    hub.confirming(ConfirmationOptions(wait_seconds=0.01))
     with pytest.raises(NotConfirmedError):
         await hub.signing.sign_up("jane", "jane@example.org")
     assert hub.accounts.find("jane") is None
     assert hub.confirmations.pending() == []
 
 
-async def test_only_so_many_wait(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confirmations, "MAX_WAITING", 2)
-    hub.confirming(ConfirmationOptions(ask=True))
-    waiting = [await begin(hub, name) for name in ("jane", "john")]
-    with pytest.raises(TooManyWaitingError):
-        await hub.signing.sign_in("local")
+async def confirm_all(hub: Any, *waiting: "asyncio.Task[None]") -> None:
     for one in hub.confirmations.pending():
         hub.confirmations.confirm(one.secret)
     await asyncio.gather(*waiting)
+
+
+async def test_one_address_does_not_take_the_places_of_others(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confirmations, "MAX_WAITING_PER_ADDRESS", 3)
+    hub.confirming(ConfirmationOptions())
+    theirs = [await begin(hub, f"theirs{number}", b"a") for number in range(3)]
+    for purpose in (Purpose.SIGN_UP, Purpose.SIGN_IN):
+        with pytest.raises(TooManyWaitingError):
+            await hub.confirmations.wait(purpose, "more", "", Requester(address=b"a"))
+    with pytest.raises(TooManyWaitingError):
+        await hub.signing.sign_in("local", Requester(address=b"a", is_page=True))
+    others = [await begin(hub, f"other{number}", bytes([number])) for number in range(5)]
+    await confirm_all(hub, *theirs, *others)
+    await confirm_all(hub, await begin(hub, "again", b"a"))
+
+
+async def test_where_all_places_are_taken_the_largest_share_gives_one_up(
+    hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confirmations, "MAX_WAITING", 4)
+    hub.confirming(ConfirmationOptions())
+    large = [await begin(hub, f"large{number}", b"a") for number in range(3)]
+    small = await begin(hub, "small", b"b")
+    new = asyncio.ensure_future(hub.confirmations.wait(Purpose.SIGN_UP, "new", "", Requester(address=b"c")))
+    with pytest.raises(TooManyWaitingError):
+        await large[0]
+    assert [one.name for one in hub.confirmations.pending()] == ["large1", "large2", "small", "new"]
+    # As large a share as the largest would become gets no more.
+    for address in (b"a", b"b", b"c"):
+        with pytest.raises(TooManyWaitingError):
+            await hub.confirmations.wait(Purpose.SIGN_UP, "more", "", Requester(address=address))
+    await confirm_all(hub, small, new, *large[1:])
+
+
+def test_every_word_of_the_setting_says_what_it_covers() -> None:
+    assert list(UNASKED) == list(CONFIRM_WORDS)
+    assert UNASKED["ask"] == frozenset()
+    assert Purpose.SIGN_IN not in UNASKED["auto"]
+    assert UNASKED["auto-signin"] == frozenset(Purpose)
+
+
+async def test_what_is_refused_anyway_is_not_waited_for(hub: Any) -> None:
+    hub.confirming()
+    await hub.signing.sign_up("jane", "jane@example.org")
+    hub.confirming(ConfirmationOptions())
+    for name, email in (("Jane", "other@example.org"), ("other", "JANE@example.org"), ("local", "a@example.org")):
+        with pytest.raises(AccountExistsError):
+            await hub.signing.sign_up(name, email)
+
+
+async def test_a_sign_up_that_is_a_way_into_an_organisation_is_asked_for(hub: Any) -> None:
+    auto = ConfirmationOptions(UNASKED["auto"])
+    hub.confirming(auto)
+    jane, _ = await hub.signing.sign_up("jane", "jane@example.org")
+    acme = await hub.organisations.create("acme", jane)
+    await hub.invitations.invite(acme, jane.public_key, "john@example.org")
+    signing = asyncio.ensure_future(hub.signing.sign_up("john", "John@Example.org"))
+    await asyncio.sleep(0)
+    (one,) = hub.confirmations.pending()
+    assert (one.purpose, one.name) == (Purpose.SIGN_UP, "john")
+    assert hub.confirmations.confirm(one.secret) == 1
+    john, _ = await signing
+    assert [row.name for row in hub.organisations.of(john.public_key)] == ["acme"]
+    hub.confirming(ConfirmationOptions(UNASKED["auto-signin"]))
+    await hub.invitations.invite(acme, jane.public_key, "jill@example.org")
+    await hub.signing.sign_up("jill", "jill@example.org")
 
 
 async def test_links(hub: Any) -> None:
@@ -68,7 +131,7 @@ async def test_links(hub: Any) -> None:
 
 async def test_an_account_that_went_while_its_sign_in_waited(hub: Any) -> None:
     jane, _ = await hub.signing.sign_up("jane", "jane@example.org")
-    hub.confirming(ConfirmationOptions(ask=True))
+    hub.confirming(ConfirmationOptions())
     signing = asyncio.ensure_future(hub.signing.sign_in("jane"))
     await asyncio.sleep(0)
     (waiting,) = hub.confirmations.pending()

@@ -14,7 +14,7 @@ from threadd.hub.organisations import Role, role_of
 @pytest.fixture
 async def jane(hub: Any) -> AccountRow:
     account, _ = await hub.signing.sign_up("jane", "jane@example.org")
-    hub.confirming(ConfirmationOptions(ask=True))
+    hub.confirming(ConfirmationOptions())
     return account
 
 
@@ -26,7 +26,7 @@ async def acme(hub: Any, jane: AccountRow) -> AccountRow:
 async def sign_up(hub: Any, name: str) -> AccountRow:
     hub.confirming()
     account, _ = await hub.signing.sign_up(name, f"{name}@example.org")
-    hub.confirming(ConfirmationOptions(ask=True))
+    hub.confirming(ConfirmationOptions())
     return account
 
 

@@ -48,7 +48,7 @@ def mailer(server: Server) -> SmtpMailer:
 
 
 async def test_the_link_goes_by_mail(hub: Any, server: Server, mailer: SmtpMailer) -> None:
-    hub.confirming(ConfirmationOptions(ask=True, gateway="https://hub.example.org", mailer=mailer))
+    hub.confirming(ConfirmationOptions(gateway="https://hub.example.org", mailer=mailer))
     signing = asyncio.ensure_future(hub.signing.sign_up("jane", "Jane <jane@example.org>"))
     async with asyncio.timeout(10):
         while not server.mails:  # noqa: ASYNC110  the server is another's
@@ -66,7 +66,7 @@ async def test_the_link_goes_by_mail(hub: Any, server: Server, mailer: SmtpMaile
 
 async def test_a_server_that_refuses(hub: Any, server: Server, mailer: SmtpMailer) -> None:
     server.refuses = True
-    hub.confirming(ConfirmationOptions(ask=True, mailer=mailer))
+    hub.confirming(ConfirmationOptions(mailer=mailer))
     with pytest.raises(MailError, match=r"the e-mail could not be sent: .*unknown"):
         await hub.signing.sign_up("jane", "jane@example.org")
     assert hub.confirmations.pending() == []
@@ -74,12 +74,12 @@ async def test_a_server_that_refuses(hub: Any, server: Server, mailer: SmtpMaile
 
 async def test_no_server(hub: Any, unused_tcp_port: int) -> None:
     mailer = SmtpMailer("127.0.0.1", unused_tcp_port, "hub@example.org", encrypted=False)
-    hub.confirming(ConfirmationOptions(ask=True, mailer=mailer))
+    hub.confirming(ConfirmationOptions(mailer=mailer))
     with pytest.raises(MailError):
         await hub.signing.sign_up("jane", "jane@example.org")
     jane, _ = await sign_up_at_once(hub)
     acme = await hub.organisations.create("acme", jane)
-    hub.confirming(ConfirmationOptions(ask=True, mailer=mailer))
+    hub.confirming(ConfirmationOptions(mailer=mailer))
     with pytest.raises(MailError):
         await hub.invitations.invite(acme, jane.public_key, "john@example.org")
     assert hub.invitations.pending() == []

@@ -58,7 +58,7 @@ def test_a_hub_user(go_programs, start_daemon, subtests):
 
 
 def test_a_developer_and_users_with_mail(go_programs, start_daemon, subtests):
-    daemon = start_daemon()
+    daemon = start_daemon("--confirm", "auto-signin")
     report(subtests, daemon, run(go_programs / "accountuser", "-hub", daemon.hub_api), 40)
     daemon.stop()
 

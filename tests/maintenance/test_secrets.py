@@ -1,5 +1,6 @@
 """Nothing secret reaches a log, whoever else can read files of the daemon cannot, and tokens can be taken back."""
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -62,7 +63,11 @@ async def test_no_log_holds_a_secret(start_daemon):
     daemon.run("keys", "import", "--key", "bimported", "--secret", imported, "--type", "account")
     secrets |= {imported, multibase.decode(imported)}
     async with Door(daemon.hub_api) as door:
-        person = await hub_call(door, "Signup", username="jane", email="jane@example.org")
+        signing = asyncio.ensure_future(hub_call(door, "Signup", username="jane", email="jane@example.org"))
+        while not json.loads(await asyncio.to_thread(daemon.run, "confirm", "--list", "--json")):
+            assert not signing.done()
+        daemon.run("confirm")
+        person = await signing
         secrets.add(person.session)
         door.metadata = [("x-textile-session", person.session)]
         await hub_call(door, "GetSessionInfo")
@@ -159,7 +164,7 @@ def test_only_the_owner_can_read_what_is_kept(start_daemon):
 
 
 async def test_tokens_and_sessions_are_revoked(start_daemon):
-    daemon = start_daemon()
+    daemon = start_daemon("--confirm", "auto")
     key = json.loads(daemon.run("keys", "create", "--type", "user", "--insecure", "--json"))["key"]
     jane, john = PrivateKey(os.urandom(32)), PrivateKey(os.urandom(32))
     async with Door(daemon.hub_api) as hub, Door(daemon.threads_api) as plain:

@@ -285,7 +285,7 @@ OPEN = {
 
 
 async def test_pages_of_any_site_may_read_every_answer(tmp_path, monkeypatch):
-    confirmation = ConfirmationOptions(ask=True, secret="sesame")
+    confirmation = ConfirmationOptions(secret="sesame")
     async with opened(tmp_path / "repo", confirmation=confirmation) as site:
         key = await site.bucket({"a.txt": b"hello", "docs/index.html": b"<h1>"})
         sealed = await site.bucket({"a.txt": b"hello"}, private=True)
@@ -346,7 +346,7 @@ async def test_pages_of_any_site_may_read_every_answer(tmp_path, monkeypatch):
 
 
 async def test_links_that_confirm(tmp_path):
-    async with opened(tmp_path / "repo", confirmation=ConfirmationOptions(ask=True, secret="sesame")) as site:
+    async with opened(tmp_path / "repo", confirmation=ConfirmationOptions(secret="sesame")) as site:
         assert (await site.get("/confirm/sesame")).status == 404
         signing = asyncio.ensure_future(site.rooms.hub.signing.sign_up("jane", "jane@example.org"))
         while not site.rooms.hub.confirmations.pending():  # noqa: ASYNC110 - a few turns of the loop

@@ -9,9 +9,11 @@ from typing import NoReturn
 from proto import hubd_pb2 as pb
 from store.accounts import AccountRow, ApiKeyRow
 from threadd.api.dispatcher import Call
+from threadd.api.principals import address_of
 from threadd.api.statuses import InvalidRequestError
 from threadd.hub.api_keys import KeyKind
 from threadd.hub.callers import Caller
+from threadd.hub.confirmations import Requester
 from threadd.hub.errors import (
     AccountTypeError,
     BillingDisabledError,
@@ -54,14 +56,13 @@ class AccountsService:
         return pb.BuildInfoResponse(version=version("threadd"))
 
     async def signup(self, call: Call, request: pb.SignupRequest) -> pb.SignupResponse:
-        """Make an account, once somebody has confirmed."""
-        ask = _is_from_a_page(call)
-        account, session = await self._hub.signing.sign_up(request.username, request.email, ask=ask)
+        """Make an account, once it is confirmed."""
+        account, session = await self._hub.signing.sign_up(request.username, request.email, _requester(call))
         return pb.SignupResponse(key=account.public_key, session=session.id)
 
     async def signin(self, call: Call, request: pb.SigninRequest) -> pb.SigninResponse:
-        """Begin a session, once somebody has confirmed."""
-        account, session = await self._hub.signing.sign_in(request.username_or_email, ask=_is_from_a_page(call))
+        """Begin a session, once it is confirmed."""
+        account, session = await self._hub.signing.sign_in(request.username_or_email, _requester(call))
         return pb.SigninResponse(key=account.public_key, session=session.id)
 
     async def signout(self, call: Call, _request: pb.SignoutRequest) -> pb.SignoutResponse:
@@ -215,6 +216,5 @@ def _key_info(row: ApiKeyRow, threads: int) -> pb.KeyInfo:
     return pb.KeyInfo(key=row.key, secret=row.secret, type=kind, valid=row.valid, threads=threads, secure=row.secure)
 
 
-def _is_from_a_page(call: Call) -> bool:
-    """Whether a page in a browser calls: any page may reach a door on loopback, and none may sign in unasked."""
-    return bool(call.metadata.get("origin"))
+def _requester(call: Call) -> Requester:
+    return Requester(call.peer, address_of(call.peer), is_page=bool(call.metadata.get("origin")))

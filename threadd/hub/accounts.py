@@ -98,6 +98,19 @@ class Accounts:
                 return row
         return None
 
+    def check_free(self, name: str, email: str) -> None:
+        """Refuse a name or an address of mail that belongs to an account; case does not matter.
+
+        Args:
+            name: The name of a developer.
+            email: The address; empty for none.
+
+        Raises:
+            AccountExistsError: It does.
+        """
+        if self.find(name) is not None or (email and rows.find_account_by_email(self._overlay, email) is not None):
+            raise AccountExistsError
+
     def stage_developer(self, transaction: Transaction, name: str, email: str) -> AccountRow:
         """Make a developer with a new key a part of a transaction.
 
@@ -112,8 +125,7 @@ class Accounts:
         Raises:
             AccountExistsError: The name or the address is taken.
         """
-        if self.find(name) is not None or (email and rows.find_account_by_email(self._overlay, email) is not None):
-            raise AccountExistsError
+        self.check_free(name, email)
         key = PrivateKey.random(self._randomness)
         row = AccountRow(
             public_key=key.public.bytes,

@@ -1,14 +1,17 @@
 """Confirmations: the step of sign-up, sign-in and invitations that the hosted Hub does by e-mail.
 
-Here whoever owns the machine confirms: with the link that the log shows, with `threadd confirm`, or with the link of a
-real e-mail where a mail server is set. A daemon may also confirm at once (reference: hub-protocol, section 3).
+Here the operator confirms: with the link that the log shows, with `threadd confirm`, or with the link of a real e-mail
+where a mail server is set (reference: hub-protocol, section 3). What is confirmed without asking is the operator's
+choice alone; where a call comes from grants nothing.
 """
 
 import asyncio
+import enum
 import hmac
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 import structlog
 
@@ -20,7 +23,26 @@ WAIT_SECONDS = 30 * 60.0
 """How long a sign-up or sign-in waits for its confirmation."""
 
 MAX_WAITING = 1_000
-"""How many sign-ups and sign-ins may wait at once: whoever can reach the Hub can begin one."""
+"""How many sign-ups and sign-ins may wait at once: anybody who can reach the Hub can begin one."""
+
+MAX_WAITING_PER_ADDRESS = 20
+"""How many of them one address may have."""
+
+
+class Purpose(enum.StrEnum):
+    """What waits to be confirmed."""
+
+    SIGN_UP = "sign-up"
+    SIGN_IN = "sign-in"
+    INVITATION = "invitation"
+
+
+UNASKED: Final[Mapping[str, frozenset[Purpose]]] = {
+    "ask": frozenset(),
+    "auto": frozenset({Purpose.SIGN_UP, Purpose.INVITATION}),
+    "auto-signin": frozenset(Purpose),
+}
+"""What is confirmed without asking, by the words of the setting `--confirm`."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -41,18 +63,39 @@ class ConfirmationOptions:
     """How confirmations are done.
 
     Args:
-        ask: Whether somebody has to confirm; otherwise it is done at once.
+        unasked: What is confirmed at once; the operator confirms all else.
         secret: What all confirmations share, for test suites; empty for a secret each.
         gateway: Where links begin, such as ``http://127.0.0.1:8006``; empty for no links.
         mailer: Sends the links; None to show them in the log.
         wait_seconds: How long to wait for somebody.
     """
 
-    ask: bool = False
+    unasked: frozenset[Purpose] = frozenset()
     secret: str = ""
     gateway: str = ""
     mailer: Mailer | None = None
     wait_seconds: float = WAIT_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who asks for a sign-up or a sign-in.
+
+    It decides whose share of the places to wait is taken, and that a page is never confirmed without asking; it grants
+    nothing.
+
+    Args:
+        peer: Where the call comes from, as gRPC writes it; shown to the operator.
+        address: The part of it whose share is taken.
+        is_page: Whether a page in a browser calls: any page may reach an endpoint on loopback.
+    """
+
+    peer: str = ""
+    address: bytes = b""
+    is_page: bool = False
+
+
+UNKNOWN_REQUESTER: Final = Requester()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,18 +104,21 @@ class Confirmation:
 
     Args:
         secret: What confirms it.
-        purpose: ``sign-up`` or ``sign-in``.
+        purpose: A sign-up or a sign-in.
         name: The name of the developer.
         email: The developer's address of mail; may be empty.
+        requester: Who asked for it.
         created: Nanoseconds since 1970.
+        done: True once it is confirmed, False once it has to make room.
     """
 
     secret: str
-    purpose: str
+    purpose: Purpose
     name: str
     email: str
+    requester: Requester
     created: int
-    done: asyncio.Event = field(default_factory=asyncio.Event)
+    done: asyncio.Future[bool]
 
 
 class Confirmations:
@@ -92,37 +138,60 @@ class Confirmations:
         self._clock = clock
         self._waiting: list[Confirmation] = []
 
-    async def wait(self, purpose: str, name: str, email: str, *, ask: bool = False) -> None:
-        """Wait until somebody confirms.
+    def asks_for(self, purpose: Purpose) -> bool:
+        """Whether the operator confirms it."""
+        return purpose not in self.options.unasked
+
+    async def wait(self, purpose: Purpose, name: str, email: str, requester: Requester = UNKNOWN_REQUESTER) -> None:
+        """Wait until the operator confirms.
 
         Args:
-            purpose: ``sign-up`` or ``sign-in``.
+            purpose: A sign-up or a sign-in.
             name: The name of the developer.
             email: The developer's address of mail; may be empty.
-            ask: Whether somebody has to confirm even where it is otherwise done at once.
+            requester: Who asks for it.
 
         Raises:
-            NotConfirmedError: Nobody did in time.
-            TooManyWaitingError: `MAX_WAITING` wait already.
+            NotConfirmedError: It was not confirmed in time.
+            TooManyWaitingError: Too many wait, of this address or in all.
             MailError: The link could not be sent.
         """
-        if not (self.options.ask or ask):
-            return
-        if len(self._waiting) >= MAX_WAITING:
-            raise TooManyWaitingError
+        self._make_room(requester.address)
         secret = self.options.secret or random_token(self._randomness, TOKEN_BYTES)
-        waiting = Confirmation(secret, purpose, name, email, self._clock())
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        waiting = Confirmation(secret, purpose, name, email, requester, self._clock(), done)
         self._waiting.append(waiting)
         try:
-            await self.tell(f"confirm the {purpose} of {name}", self.link("confirm", secret), secret, email)
+            what = f"confirm the {purpose} of {name}"
+            await self.tell(what, self.link("confirm", secret), secret, email, requester.peer)
             async with asyncio.timeout(self.options.wait_seconds):
-                await waiting.done.wait()
+                is_confirmed = await done
         except TimeoutError as error:
             raise NotConfirmedError from error
         finally:
             self._waiting.remove(waiting)
+        if not is_confirmed:
+            raise TooManyWaitingError
 
-    async def tell(self, what: str, link: str, secret: str, email: str) -> None:
+    def _make_room(self, address: bytes) -> None:
+        """See that one more of an address may wait: where all places are taken, an address that has more gives one up.
+
+        Raises:
+            TooManyWaitingError: It may not.
+        """
+        waiting = [one for one in self._waiting if not one.done.done()]
+        shares = Counter(one.requester.address for one in waiting)
+        if shares[address] >= MAX_WAITING_PER_ADDRESS:
+            raise TooManyWaitingError
+        if len(waiting) < MAX_WAITING:
+            return
+        largest, share = shares.most_common(1)[0]
+        if share <= shares[address] + 1:
+            raise TooManyWaitingError
+        oldest = next(one for one in waiting if one.requester.address == largest)
+        oldest.done.set_result(False)
+
+    async def tell(self, what: str, link: str, secret: str, email: str, peer: str = "") -> None:
         """Send a link to whoever is to follow it: by e-mail where there is a mail server, else through the log.
 
         Args:
@@ -130,6 +199,7 @@ class Confirmations:
             link: The link; may be empty.
             secret: What the link ends in.
             email: To whom; may be empty.
+            peer: Where the call comes from that asks for it; may be empty.
 
         Raises:
             MailError: It was not taken.
@@ -139,7 +209,10 @@ class Confirmations:
             await self.options.mailer.send(email, f"threadd: {what}", f"To {what}:\n\n{link or command}\n")
             return
         # The link is meant to be read here: whoever reads the log owns the machine.
-        log.info(what, email=email, command=command, **({"link": link} if link else {}))
+        # Whoever set the secret that all share knows it, and it must not stand in a log.
+        how = {} if secret == self.options.secret else {"command": command, "link": link}
+        given = {"email": email, "peer": peer} | how
+        log.info(what, **{name: value for name, value in given.items() if value})
 
     def link(self, verb: str, secret: str) -> str:
         """Write the link that does something.
@@ -167,7 +240,8 @@ class Confirmations:
             How many waited for it.
         """
         given = secret.encode("utf-8", "replace")
-        found = [one for one in self._waiting if hmac.compare_digest(one.secret.encode(), given)]
+        waiting = [one for one in self._waiting if not one.done.done()]
+        found = [one for one in waiting if hmac.compare_digest(one.secret.encode(), given)]
         for one in found:
-            one.done.set()
+            one.done.set_result(True)
         return len(found)

@@ -15,7 +15,7 @@ from store.invitations import InvitationRow
 from store.overlay import Overlay
 from threadd.hub.accounts import Accounts
 from threadd.hub.api_keys import random_token
-from threadd.hub.confirmations import Confirmations
+from threadd.hub.confirmations import Confirmations, Purpose
 from threadd.hub.errors import InvitationExpiredError, InvitationNotFoundError
 from threadd.hub.names import check_email
 from threadd.hub.organisations import Organisations
@@ -75,13 +75,14 @@ class Invitations:
         check_email(email)
         token = random_token(self._randomness, TOKEN_BYTES)
         row = InvitationRow(token, organisation.public_key, sender, email, self._clock() + LIFE)
-        if self._confirmations.options.ask:
+        asks = self._confirmations.asks_for(Purpose.INVITATION)
+        if asks:
             link = self._confirmations.link("consent", token)
             await self._confirmations.tell(f"join the organisation {organisation.name}", link, token, email)
         transaction = Transaction()
         rows.put_invitation(transaction, row)
         committed = self._overlay.submit(transaction)
-        if not self._confirmations.options.ask:
+        if not asks:
             await self.consent(token)
         await committed
         return row
@@ -124,6 +125,10 @@ class Invitations:
         rows.put_invitation(transaction, msgspec.structs.replace(row, accepted=True))
         await self._overlay.submit(transaction)
         return organisation.name, row.email
+
+    def is_awaited(self, email: str) -> bool:
+        """Whether an organisation takes a developer of this address as a member as soon as there is one."""
+        return any(row.accepted for row in self._of_email(email))
 
     def stage_welcome(self, transaction: Transaction, developer: AccountRow) -> None:
         """Make it a part of a transaction that a new developer joins what he consented to before.

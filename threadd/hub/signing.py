@@ -5,7 +5,7 @@ from store.engine import Transaction
 from store.overlay import Overlay
 from store.sessions import SessionRow
 from threadd.hub.accounts import Accounts
-from threadd.hub.confirmations import Confirmations
+from threadd.hub.confirmations import UNKNOWN_REQUESTER, Confirmations, Purpose, Requester
 from threadd.hub.errors import UserNotFoundError
 from threadd.hub.invitations import Invitations
 from threadd.hub.names import check_email, check_username
@@ -19,7 +19,7 @@ class Signing:
         overlay: The store with what is on its way to it.
         accounts: All accounts.
         sessions: All sessions.
-        confirmations: Waits until somebody confirms.
+        confirmations: Waits until the operator confirms.
         invitations: All invitations.
     """
 
@@ -37,25 +37,32 @@ class Signing:
         self._confirmations = confirmations
         self._invitations = invitations
 
-    async def sign_up(self, name: str, email: str, *, ask: bool = False) -> tuple[AccountRow, SessionRow]:
-        """Make an account and a session, once somebody has confirmed; invitations that were consented to take effect.
+    async def sign_up(
+        self, name: str, email: str, requester: Requester = UNKNOWN_REQUESTER
+    ) -> tuple[AccountRow, SessionRow]:
+        """Make an account and a session, once it is confirmed; invitations that were consented to take effect.
 
         Args:
             name: The name of the developer.
             email: The developer's address of mail.
-            ask: Whether somebody has to confirm even where it is otherwise done at once.
+            requester: Who asks for it.
 
         Returns:
             The account and the session.
 
         Raises:
             UsernameError, EmailError: As `names.check_username`, `names.check_email`.
-            NotConfirmedError, MailError: As `Confirmations.wait`.
+            NotConfirmedError, TooManyWaitingError, MailError: As `Confirmations.wait`.
             AccountExistsError: The name or the address is taken.
         """
         check_username(name)
         check_email(email)
-        await self._confirmations.wait("sign-up", name, email, ask=ask)
+        self._accounts.check_free(name, email)
+        asks = self._confirmations.asks_for
+        # An address that has consented to join an organisation is a way into an account that exists.
+        is_way_in = self._invitations.is_awaited(email)
+        if requester.is_page or asks(Purpose.SIGN_UP) or (is_way_in and asks(Purpose.SIGN_IN)):
+            await self._confirmations.wait(Purpose.SIGN_UP, name, email, requester)
         transaction = Transaction()
         developer = self._accounts.stage_developer(transaction, name, email)
         session = self._sessions.stage(transaction, developer.public_key)
@@ -63,24 +70,27 @@ class Signing:
         await self._overlay.submit(transaction)
         return developer, session
 
-    async def sign_in(self, name_or_email: str, *, ask: bool = False) -> tuple[AccountRow, SessionRow]:
-        """Make a session for a developer, once somebody has confirmed.
+    async def sign_in(
+        self, name_or_email: str, requester: Requester = UNKNOWN_REQUESTER
+    ) -> tuple[AccountRow, SessionRow]:
+        """Make a session for a developer, once it is confirmed.
 
         Args:
             name_or_email: The developer's name or address of mail.
-            ask: Whether somebody has to confirm even where it is otherwise done at once.
+            requester: Who asks for it.
 
         Returns:
             The account and the session.
 
         Raises:
             UserNotFoundError: There is no such developer, or none any more.
-            NotConfirmedError, MailError: As `Confirmations.wait`.
+            NotConfirmedError, TooManyWaitingError, MailError: As `Confirmations.wait`.
         """
         developer = self._accounts.find_developer(name_or_email)
         if developer is None:
             raise UserNotFoundError
-        await self._confirmations.wait("sign-in", developer.name, developer.email, ask=ask)
+        if requester.is_page or self._confirmations.asks_for(Purpose.SIGN_IN):
+            await self._confirmations.wait(Purpose.SIGN_IN, developer.name, developer.email, requester)
         if self._accounts.get(developer.public_key) is None:
             raise UserNotFoundError
         transaction = Transaction()

@@ -9,19 +9,18 @@ Where a header is missing, is there twice, or is not written as browsers write i
 """
 
 import dataclasses
-import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from store.errors import StatusCode, ThreaddError
+from threadd.web.hosts import MalformedHostError, host_of
 
 ANY: Final = "*"
 """The value of --web-origin that lets pages of every origin call."""
 
 # As browsers write an origin (RFC 6454, 6.2): lower case, and the port only if it is not the scheme's own.
 _LOOPBACK_PAGE: Final = re.compile(r"(https?)://(?:localhost|127\.0\.0\.1|\[::1\])(?::([1-9][0-9]{0,4}))?", re.ASCII)
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?", re.ASCII)
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _NOT_CROSS_SITE: Final = frozenset({"same-origin", "none"})
 
@@ -41,7 +40,7 @@ class OriginRule:
 
     Args:
         origins: Origins of pages that may call beside those of this machine, as browsers write them; or `ANY`.
-        hosts: Host names that it is reached by beside this machine's, in lower case and without ports.
+        hosts: Host names that it is reached by beside this machine's, as `Host.name` has them.
         foreign_ports: Ports of this machine whose pages may be written by strangers: the gateway's.
         is_open: Whether it listens to other machines on purpose: then any IP address may be its host. An address is
             nothing that a page could have led here by DNS.
@@ -52,46 +51,41 @@ class OriginRule:
     foreign_ports: frozenset[int] = frozenset()
     is_open: bool = False
 
-    def check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def check(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Refuse a request that this endpoint does not answer.
 
         Args:
-            headers: All headers of the request or of the websocket's handshake, as they were sent.
+            headers: All headers of the request or of the websocket's handshake, with names in lower case, as ASGI has
+                them.
 
         Raises:
             OriginError: It is one; the text names the setting that would let it in.
         """
-        found: dict[bytes, list[str]] = {b"host": [], b"origin": [], b"sec-fetch-site": []}
-        for name, value in headers:
-            if (known := found.get(name.lower())) is not None:
-                known.append(value.decode("latin-1"))
-        self._check_host(found[b"host"])
-        if found[b"origin"]:
-            self._check_origin(found[b"origin"])
-        elif not _NOT_CROSS_SITE.issuperset(found[b"sec-fetch-site"]):
+        self._check_host(headers)
+        origins = _values(headers, b"origin")
+        if origins:
+            self._check_origin(origins)
+        elif not _NOT_CROSS_SITE.issuperset(_values(headers, b"sec-fetch-site")):
             raise OriginError(
                 "a browser marks this request as one of another site, without the origin of its page: this endpoint "
                 "asks for no key and answers pages by their origin only (--web-origin)"
             )
 
-    def _check_host(self, values: Sequence[str]) -> None:
-        matched = _HOST.fullmatch(values[0]) if len(values) == 1 else None
-        if matched is None:
-            raise OriginError("the request has no Host header, several, or one that is not HOST or HOST:PORT")
-        host = matched[1].lower()
-        if host != "localhost" and host not in self.hosts and not self._is_own_address(host):
-            raise OriginError(
-                f"this endpoint asks for no key and does not answer under the foreign host name {host[:_SHOWN]}: "
-                f"if it is yours, start the daemon with --web-host {host[:_SHOWN]}"
-            )
-
-    def _is_own_address(self, host: str) -> bool:
+    def _check_host(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
         try:
-            address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
-        except ValueError:
-            return False
-        is_written_so = host.startswith("[") == isinstance(address, ipaddress.IPv6Address)
-        return is_written_so and (self.is_open or address.is_loopback)
+            host = host_of(headers)
+        except MalformedHostError as error:
+            raise OriginError(error.text) from error
+        if host is None:
+            raise OriginError(
+                "the request has no Host header: this endpoint asks for no key and answers under its name"
+            )
+        is_own = host.is_loopback or (self.is_open and host.is_address)
+        if host.name != "localhost" and host.name not in self.hosts and not is_own:
+            raise OriginError(
+                f"this endpoint asks for no key and does not answer under the foreign host name {host.name[:_SHOWN]}: "
+                f"if it is yours, start the daemon with --web-host {host.name[:_SHOWN]}"
+            )
 
     def _check_origin(self, values: Sequence[str]) -> None:
         if len(values) > 1:
@@ -110,3 +104,7 @@ class OriginRule:
         if matched is None:
             return False
         return int(matched[2] or _DEFAULT_PORTS[matched[1]]) not in self.foreign_ports
+
+
+def _values(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in headers if name == wanted]

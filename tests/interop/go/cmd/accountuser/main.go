@@ -39,7 +39,7 @@ type program struct {
 
 func main() {
 	p := program{Checks: &checks.Checks{}}
-	target := flag.String("hub", "127.0.0.1:3006", "HOST:PORT of the Hub door, where sign-ups are confirmed at once")
+	target := flag.String("hub", "127.0.0.1:3006", "HOST:PORT of the Hub door, where sign-ups and sign-ins are confirmed at once")
 	flag.StringVar(&p.Only, "only", "", "run only checks whose name contains this")
 	flag.Parse()
 
