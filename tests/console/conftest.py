@@ -34,6 +34,7 @@ def furnished(tmp_path_factory):
     """A daemon with its gateway and its console open, for all tests of the console."""
     gateway, console = (f"127.0.0.1:{port}" for port in free_ports(2))
     flags = ["--gateway", gateway, "--console", console, "--console-host", "console.example"]
+    flags += ["--gateway-domain", "buckets.localhost"]
     flags += ["--operator-token", "for-prometheus", "--host-addr", "off"]
     daemon = prepare_threadd(tmp_path_factory.mktemp("console"), *flags)
     daemon.gateway, daemon.console = gateway, console

@@ -345,6 +345,42 @@ async def test_pages_of_any_site_may_read_every_answer(tmp_path, monkeypatch):
             assert b"unforeseen" not in answer.body
 
 
+SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads"
+
+
+async def test_content_by_path_has_no_origin_and_everything_else_is_never_framed(site):
+    """Every kind of answer, of which the default is the strict one."""
+    key = await site.bucket({"a.html": b"<script>", "a.svg": b"<svg/>", "index/index.html": b"<h1>", "d/x": b"1"})
+    bases = [*kinds(key), await site.root(key)]
+    tag = (await site.get(f"{bases[0]}/a.html")).headers["etag"]
+    content = [
+        (base + path, {}) for base in bases for path in ("", "/", "/a.html", "/a.svg", "/index", "/index/", "/d/")
+    ]
+    content += [(f"{bases[0]}/a.html", {"if_none_match": tag}), (f"{bases[0]}/a.html", {"range": "bytes=0-2"})]
+    content += [(f"{bases[0]}/a.html", {"range": "bytes=99-"}), (f"{bases[0]}/none", {})]
+    seen = set()
+    for path, headers in content:
+        for method in ("GET", "HEAD"):
+            answer = await site.get(path, method, **headers)
+            seen.add(answer.status)
+            assert answer.headers["content-security-policy"] == SANDBOX, path
+    assert seen == {200, 206, 302, 304, 404, 416}
+    own = ["/", "/health", "/healthz", "/metrics", "/_/", "/nothing", "/confirm/x", "/consent/x", "/thread/x/people"]
+    own += [
+        f"/thread/{THREAD.text}/{rest}" for rest in ("people", "people/jane", "buckets", f"buckets/{key}?json=true")
+    ]
+    own.append("/ipns/nobody")
+    for path in own:
+        for method in ("GET", "HEAD", "POST", "OPTIONS"):
+            answer = await site.get(path, method)
+            assert answer.headers["content-security-policy"] == f"{SANDBOX}; frame-ancestors 'none'", path
+            assert answer.headers["x-frame-options"] == "DENY"
+    named = await site.get("/a.html", host=f"{key}.{DOMAIN}")
+    assert "content-security-policy" not in named.headers
+    for host in (DOMAIN, f"{key}.{DOMAIN}.", "127.0.0.1", f"{key}.elsewhere.example"):
+        assert (await site.get(f"/ipns/{key}/a.html", host=host)).headers["content-security-policy"] == SANDBOX
+
+
 async def test_links_that_confirm(tmp_path):
     async with opened(tmp_path / "repo", confirmation=ConfirmationOptions(secret="sesame")) as site:
         assert (await site.get("/confirm/sesame")).status == 404

@@ -57,6 +57,16 @@ _HEADERS: Final = {
 }
 """What every answer has, whatever it is."""
 
+_SANDBOX: Final = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads"
+_ISOLATED: Final = {"content-security-policy": f"{_SANDBOX}; frame-ancestors 'none'", "x-frame-options": "DENY"}
+"""What keeps pages apart, unless a route says otherwise: no frame shows an answer, and it has no origin's rights."""
+
+_BY_PATH: Final = {"content-security-policy": _SANDBOX}
+"""For content by path: it shares this address with all other content, so each page gets an origin of its own."""
+
+_BY_NAME: Final[Mapping[str, str]] = {}
+"""For a website under the domain: its name is an origin of its own."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -91,6 +101,7 @@ class _Place:
         title: What it is called.
         token: The token that its links need; empty for none.
         caching: What caches may do with its files.
+        isolation: The headers that keep it apart from other content.
     """
 
     item: Callable[[str], Awaitable[Item]]
@@ -99,6 +110,7 @@ class _Place:
     title: str
     token: str
     caching: str
+    isolation: Mapping[str, str]
 
     def address(self, path: str, *, is_directory: bool) -> str:
         """The URL of a path of it."""
@@ -140,13 +152,14 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; this is an ASGI application."""
         request = Request(scope, receive)
+        request.state.isolation = _ISOLATED
         try:
             response = await self._answer(request)
         except Exception:
             log.exception("a page could not be made", path=request.url.path)
             text = "The gateway failed at this; its log says why."
             response = HTMLResponse(pages.message("500 Server error", text), 500)
-        response.headers.update(_HEADERS)
+        response.headers.update(_HEADERS | request.state.isolation)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
@@ -211,6 +224,7 @@ class Gateway:
             title=root,
             token="",
             caching=_FOREVER,
+            isolation=_BY_PATH,
         )
         return await _show(request, place, path)
 
@@ -267,6 +281,7 @@ class Gateway:
             title=bucket.name or bucket.id,
             token=actor.token,
             caching=_PRIVATE if bucket.is_private or actor.token else _ASK,
+            isolation=_BY_PATH if base else _BY_NAME,
         )
 
     async def _bucket_list(self, request: Request, thread: ThreadID) -> Response:
@@ -331,6 +346,7 @@ class Gateway:
 
 async def _show(request: Request, place: _Place, path: str) -> Response:
     """A file, a directory's page, or its listing."""
+    request.state.isolation = place.isolation
     item = await place.item(path)
     if not item.is_directory:
         return await _send(request, place.file(path), item, place.caching)
