@@ -108,7 +108,7 @@ SETTINGS: tuple[Setting, ...] = (
         "gateway_documents",
         "false",
         parse_bool,
-        "Let the gateway show documents to anybody who knows their thread, not to this machine and tokens only.",
+        "Let the gateway show documents to anybody who knows their thread, not to users and the operator only.",
         "",
     ),
     Setting(

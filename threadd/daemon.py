@@ -219,6 +219,7 @@ class _Doors:
             rooms.hub,
             host,
             lambda token: tokens.verify(token, host, rooms.hub.revocations.until),
+            self._access,
             options,
             lambda: self._health.ready,
         )

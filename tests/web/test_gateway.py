@@ -22,6 +22,7 @@ from threadd.rooms import open_rooms
 from threadd.web.content_types import content_type
 from threadd.web.gateway import Gateway, GatewayOptions
 from threadd.web.gateway_door import GatewayDoor
+from threadd.web.operator_access import Access
 from threadd.web.ranges import UnsatisfiableRangeError, parse_range
 
 pytestmark = pytest.mark.timeout(60)
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.timeout(60)
 THREAD = ThreadID(bytes([1, 0x55]) + b"g" * 32)
 ALICE, BOB = PrivateKey(b"a" * 32), PrivateKey(b"b" * 32)
 DOMAIN = "sites.example"
+OPERATOR_TOKEN = "operators"
 
 
 @dataclass
@@ -98,6 +100,7 @@ async def opened(folder, *, shows_documents=False, **options):
             rooms.hub,
             host,
             lambda token: tokens.verify(token, host),
+            Access(OPERATOR_TOKEN),
             GatewayOptions(DOMAIN, shows_documents),
             lambda: True,
         )
@@ -242,38 +245,45 @@ async def test_private_content_wants_a_token(site):
     assert b"secret" not in ciphertext.body
 
 
-async def test_a_private_bucket_of_nobody_is_for_this_machine(site):
+async def test_a_private_bucket_without_an_owner_is_the_operators(site):
     key = await site.bucket({"file": b"mine"}, private=True, actor=Actor(site.rooms.host_key.public, named=False))
     for base in kinds(key):
-        assert (await site.get(f"{base}/file")).body == b"mine"
-        assert (await site.get(f"{base}/file", x_forwarded_for="192.0.2.1")).status == 404
+        assert (await site.get(f"{base}/file", authorization=f"Bearer {OPERATOR_TOKEN}")).body == b"mine"
+        for sent in ({}, {"authorization": "Bearer other"}, {"authorization": f"Basic {OPERATOR_TOKEN}"}):
+            refused = await site.get(f"{base}/file", **sent)
+            assert refused.status == 404
+            assert b"threadd token" in refused.body
+            assert refused.body == (await site.get(f"{base[:-1]}/file")).body
 
 
-async def test_documents_are_for_this_machine_or_a_token(site, tmp_path):
+async def test_documents_are_for_the_operator_or_a_user(site, tmp_path):
     schema = b'{"properties": {"_id": {"type": "string"}}}'
     database = site.rooms.databases.get(THREAD)
     await database.new_collection(CollectionConfig("people", schema))
     await database.create("people", [b'{"_id": "jane", "n": 1}'], ALICE.public)
     key = await site.bucket({"x": b"1"})
+    operator = {"authorization": f"Bearer {OPERATOR_TOKEN}"}
     many, one = f"/thread/{THREAD.text}/people", f"/thread/{THREAD.text}/people/jane"
-    assert [row["_id"] for row in json.loads((await site.get(many)).body)] == ["jane"]
-    found = await site.get(one)
-    assert json.loads(found.body)["n"] == 1
-    assert (await site.get(f"/thread/{THREAD.text}/people/nobody")).status == 404
-    assert (await site.get(f"/thread/{THREAD.text}/animals")).status == 404
+    assert [row["_id"] for row in json.loads((await site.get(many, **operator)).body)] == ["jane"]
+    assert json.loads((await site.get(one, **operator)).body)["n"] == 1
+    assert (await site.get(f"/thread/{THREAD.text}/people/nobody", **operator)).status == 404
+    assert (await site.get(f"/thread/{THREAD.text}/animals", **operator)).status == 404
     buckets = f"/thread/{THREAD.text}/buckets"
-    assert b"my &lt;site&gt;" in (await site.get(buckets)).body
-    assert [row["_id"] for row in json.loads((await site.get(f"{buckets}?json=true")).body)] == [key]
-    assert json.loads((await site.get(f"{buckets}/{key}?json=true")).body)["name"] == "my <site>"
-    assert (await site.get(f"{buckets}/{key}/x?json=true")).status == 404
-    elsewhere = [{"x_forwarded_for": "192.0.2.1"}, {"host": "rebound.example"}, {"sec_fetch_mode": "cors"}]
+    assert b"my &lt;site&gt;" in (await site.get(buckets, **operator)).body
+    assert [row["_id"] for row in json.loads((await site.get(f"{buckets}?json=true", **operator)).body)] == [key]
+    assert json.loads((await site.get(f"{buckets}/{key}?json=true", **operator)).body)["name"] == "my <site>"
+    assert (await site.get(f"{buckets}/{key}/x?json=true", **operator)).status == 404
+    # Whether something exists is not told either.
+    for path in (many, one, buckets, f"{buckets}/{key}?json=true", f"{many}/nobody", f"/thread/{THREAD.text}/animals"):
+        refused = await site.get(path)
+        assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
+        assert b"threadd token" in refused.body
     for path in (many, one, buckets, f"{buckets}/{key}?json=true"):
-        for headers in elsewhere:
-            assert (await site.get(path, **headers)).status == 404
         joined = "&" if "?" in path else "?"
-        assert (await site.get(f"{path}{joined}token={site.token(BOB)}", **elsewhere[0])).status == 200
+        assert (await site.get(f"{path}{joined}token={site.token(BOB)}")).status == 200
+        assert (await site.get(f"{path}{joined}token=nonsense")).status == 404
     async with opened(tmp_path / "open", shows_documents=True) as shown:
-        assert (await shown.get(f"/thread/{THREAD.text}/buckets", **elsewhere[0])).status == 200
+        assert (await shown.get(f"/thread/{THREAD.text}/buckets")).status == 200
 
 
 OPEN = {

@@ -1,12 +1,12 @@
 """The gateway: buckets over HTTP, for whoever has a link (hub-protocol.md, section 6).
 
 A directory that holds a file `index.html` is shown as that, any other as a listing. Private content wants a token with
-each request. Documents are shown on this machine only, to whoever has a token, or where that is switched on.
+each request. Documents, and the private buckets that nobody owns, are shown to users with a token and to the operator.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from starlette.requests import Request
@@ -31,7 +31,8 @@ from threadd.hub.hub import Hub
 from threadd.web import pages
 from threadd.web.content_types import SNIFFED_BYTES, content_type
 from threadd.web.health import health_response
-from threadd.web.hosts import Host, host_of
+from threadd.web.hosts import host_of
+from threadd.web.operator_access import TOKEN_HINT, Access
 from threadd.web.pages import Row, address
 from threadd.web.ranges import UnsatisfiableRangeError, has_tag, parse_range
 
@@ -41,7 +42,10 @@ _METHODS: Final = ("GET", "HEAD", "OPTIONS")
 _FOREVER: Final = "public, max-age=29030400, immutable"
 _ASK: Final = "no-cache"
 _PRIVATE: Final = "private, no-cache"
-_NOT_THERE: Final = "There is nothing here, or nothing that this link opens."
+_NOT_THERE: Final = (
+    "There is nothing here, or nothing that this link opens. What is private needs a user's token (?token=...) or, if "
+    f"it has no owner, the operator's: {TOKEN_HINT}"
+)
 _JSON: Final = "application/json"
 _METRICS_MOVED: Final = "metrics are at /metrics of the console's endpoint (--console, by default 127.0.0.1:8007)\n"
 _CONSOLE_MOVED: Final = "the console has an endpoint of its own (--console); threadd console prints a link to it\n"
@@ -71,10 +75,18 @@ log = structlog.get_logger(__name__)
 
 
 class HiddenError(ThreaddError):
-    """Something is not shown to whoever asks."""
+    """A private bucket is not shown to this caller, who is not to learn that it exists."""
 
     code = StatusCode.NOT_FOUND
-    default_text = "this is not shown without a token"
+
+
+class TokenRequiredError(ThreaddError):
+    """Documents and lists of buckets are not shown to a caller without a token, whether they exist or not."""
+
+    code = StatusCode.UNAUTHENTICATED
+    default_text = (
+        f"documents and lists of buckets are shown to users with a token (?token=...) and to the operator: {TOKEN_HINT}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +139,7 @@ class Gateway:
         hub: Accounts, for links that confirm.
         host: The daemon's public key, in whose name what anybody may see is read.
         verify: Whom a token names; raises an error for one that does not count.
+        access: Who is the operator.
         options: What the operator says.
         is_ready: Whether the daemon takes work.
     """
@@ -138,6 +151,7 @@ class Gateway:
         hub: Hub,
         host: PublicKey,
         verify: Callable[[str], PublicKey],
+        access: Access,
         options: GatewayOptions,
         is_ready: Callable[[], bool],
     ) -> None:
@@ -146,6 +160,7 @@ class Gateway:
         self._hub = hub
         self._host = host
         self._verify = verify
+        self._access = access
         self._options = options
         self._is_ready = is_ready
 
@@ -168,17 +183,15 @@ class Gateway:
             page = pages.message("405 Method not allowed", text)
             return HTMLResponse(page, 405, {"allow": ", ".join(_METHODS)})
         if request.method == "OPTIONS":
-            methods = {"access-control-allow-methods": "GET, HEAD", "access-control-allow-headers": "Range"}
+            methods = {
+                "access-control-allow-methods": "GET, HEAD",
+                "access-control-allow-headers": "Range, Authorization",
+            }
             return Response(status_code=204, headers=methods)
         try:
             return await self._route(request)
-        except (InvalidThreadIDError, InvalidBucketCidError, InvalidPathError) as error:
-            return HTMLResponse(pages.message("400 Bad request", error.text), 400)
         except ThreaddError as error:
-            if error.code in (StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED, StatusCode.DATA_LOSS):
-                log.warning("a page could not be made", path=request.url.path, reason=error.text)
-                return HTMLResponse(pages.message("500 Server error", error.text), 500)
-            return _not_found()
+            return _refusal(request, error)
 
     async def _route(self, request: Request) -> Response:
         host = host_of(request.scope["headers"])
@@ -268,8 +281,8 @@ class Gateway:
         """A bucket that a request may see, and on whose behalf it is seen."""
         actor = self._actor(request)
         bucket = await self._buckets.get(thread, actor, key)
-        if bucket.is_private and not bucket.owner and not actor.named and not _is_local(request):
-            # Nobody's private bucket is that of whoever uses this machine.
+        if bucket.is_private and not bucket.owner and not actor.named and not self._access.has_token(request):
+            # A private bucket without an owner is the operator's.
             raise HiddenError
         return bucket, actor
 
@@ -322,11 +335,12 @@ class Gateway:
         """On whose behalf documents are shown.
 
         Raises:
-            ThreaddError: They are not shown to whoever asks.
+            TokenRequiredError: They are not shown to this caller.
+            InvalidTokenError, TokenNotFoundError: As `_actor`.
         """
         actor = self._actor(request)
-        if not (actor.named or self._options.shows_documents or _is_local(request)):
-            raise HiddenError
+        if not (actor.named or self._options.shows_documents or self._access.has_token(request)):
+            raise TokenRequiredError
         return actor
 
     def _confirm(self, secret: str) -> Response:
@@ -398,20 +412,18 @@ async def _send(request: Request, file: File, item: Item, caching: str) -> Respo
     return StreamingResponse(body, 200 if part is None else 206, headers)
 
 
-def _is_local(request: Request) -> bool:
-    """Whether somebody on this machine asks, and not a page of another site in their browser.
-
-    A proxy in front says for whom it asks; a page that another site makes a browser fetch says how it is fetched.
-    """
-    headers: Mapping[str, Any] = request.headers
-    if request.client is None or not Host(request.client.host).is_loopback:
-        return False
-    if any(name in headers for name in ("x-forwarded-for", "forwarded", "origin")):
-        return False
-    host = host_of(request.scope["headers"])
-    is_named_so = host is not None and (host.name == "localhost" or host.is_loopback)
-    return is_named_so and headers.get("sec-fetch-mode", "navigate") == "navigate"
-
-
 def _not_found(text: str = _NOT_THERE) -> Response:
     return HTMLResponse(pages.message("404 Not found", text), 404)
+
+
+def _refusal(request: Request, error: ThreaddError) -> Response:
+    """The page for an error."""
+    if isinstance(error, InvalidThreadIDError | InvalidBucketCidError | InvalidPathError):
+        return HTMLResponse(pages.message("400 Bad request", error.text), 400)
+    if isinstance(error, TokenRequiredError):
+        page = pages.message("401 Unauthorized", error.text)
+        return HTMLResponse(page, 401, {"www-authenticate": "Bearer"})
+    if error.code in (StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED, StatusCode.DATA_LOSS):
+        log.warning("a page could not be made", path=request.url.path, reason=error.text)
+        return HTMLResponse(pages.message("500 Server error", error.text), 500)
+    return _not_found()
