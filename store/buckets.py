@@ -1,4 +1,4 @@
-"""What is kept of a bucket beside its instance: where it is, whose it is and how large."""
+"""What is kept of a bucket beside its document: where it is, whose it is, how large, and its last complete root."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,20 @@ class BucketRow(msgspec.Struct, array_like=True, frozen=True):
     private_key: bytes = b""
 
 
+class CompleteRootRow(msgspec.Struct, array_like=True, frozen=True):
+    """The last root of a bucket that was found with all its blocks; no sweep removes these.
+
+    Args:
+        root: The CID of the root.
+        document: JSON of the bucket's document of that time, as far as it decides who may read what, with which key.
+    """
+
+    root: bytes
+    document: bytes
+
+
 _codec = RowCodec(BucketRow)
+_complete_roots = RowCodec(CompleteRootRow)
 
 _MAX_KEY_BYTES = 400
 
@@ -52,3 +65,26 @@ def put_bucket(transaction: Transaction, key: str, row: BucketRow) -> None:
 def delete_bucket(transaction: Transaction, key: str) -> None:
     """Forget a bucket."""
     transaction.delete(tables.bucket(key))
+
+
+def get_complete_root(reader: Reader, thread_number: int, key: str) -> CompleteRootRow | None:
+    """The last complete root of a bucket, or None where none is known."""
+    if len(key.encode()) > _MAX_KEY_BYTES:
+        return None
+    return _complete_roots.decode_optional(reader.get(tables.complete_root(thread_number, key)))
+
+
+def list_complete_roots(reader: Reader, thread_number: int) -> Iterator[tuple[str, CompleteRootRow]]:
+    """The last complete roots of the buckets of a thread, by the buckets' keys."""
+    for key, value in reader.scan(*tables.complete_roots(thread_number)):
+        yield tables.bucket_of_complete_root(key), _complete_roots.decode(value)
+
+
+def put_complete_root(transaction: Transaction, thread_number: int, key: str, row: CompleteRootRow) -> None:
+    """Keep the last complete root of a bucket."""
+    transaction.put(tables.complete_root(thread_number, key), _complete_roots.encode(row))
+
+
+def delete_complete_root(transaction: Transaction, thread_number: int, key: str) -> None:
+    """Forget the last complete root of a bucket."""
+    transaction.delete(tables.complete_root(thread_number, key))

@@ -105,6 +105,11 @@ def list_all_collections(reader: Reader) -> Iterator[tuple[int, CollectionRow]]:
         yield tables.thread_number_of(key), _collections.decode(value)
 
 
+def get_collection(reader: Reader, thread_number: int, name: str) -> CollectionRow | None:
+    """A collection by its name, or None."""
+    return _collections.decode_optional(reader.get(tables.collection(thread_number, name)))
+
+
 def put_collection(transaction: Transaction, thread_number: int, row: CollectionRow) -> None:
     """Keep a collection."""
     transaction.put(tables.collection(thread_number, row.name), _collections.encode(row))

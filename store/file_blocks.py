@@ -3,14 +3,14 @@
 Blocks are written in transactions of bounded size and are on disk before a bucket names them. What no bucket reaches is
 swept away. Each block knows the epoch in which it was last written or built upon; each sweep begins a new epoch, and an
 upload holds the one that it began in. A sweep leaves alone what was used in the epoch of any upload that still ran when
-the sweep began, or later: so it never takes a block that an upload relies on.
+the sweep began, or later: so it never takes a block that an upload relies on. Nor does it take what a check has found
+while it ran: see `FileBlocks.check`.
 """
 
 import asyncio
 import struct
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -50,6 +50,41 @@ def get_block(reader: Reader, cid: bytes) -> bytes | None:
     return None if digest is None else reader.get(tables.file_block(digest))
 
 
+@dataclass(frozen=True, slots=True)
+class BlockState:
+    """One state of the blocks.
+
+    Args:
+        reader: A state of the environment that they are kept in.
+    """
+
+    reader: Reader
+
+    def get(self, cid: bytes) -> bytes | None:
+        """See `get_block`."""
+        return get_block(self.reader, cid)
+
+    def has(self, cid: bytes) -> bool:
+        """Whether a block is here; its bytes are not read."""
+        digest = digest_of(cid)
+        return digest is not None and self.reader.get(tables.file_block_use(digest)) is not None
+
+
+@dataclass(slots=True)
+class _Reached:
+    """The digests that a sweep leaves alone."""
+
+    sets: list[set[bytes]]
+
+    def __contains__(self, digest: bytes) -> bool:
+        return any(digest in each for each in self.sets)
+
+    def add(self, digests: set[bytes]) -> None:
+        """Leave these alone, too."""
+        if not any(digests is each for each in self.sets):
+            self.sets.append(digests)
+
+
 class FileBlocks:
     """The blocks.
 
@@ -62,14 +97,47 @@ class FileBlocks:
         kept = engine.get(tables.FILE_BLOCK_EPOCH)
         self._epoch = _EPOCH.unpack(kept)[0] if kept else 0
         self._uploads: Counter[int] = Counter()
+        self._sweeps: list[_Reached] = []
+        self._checks: list[set[bytes]] = []
+        self._removing: set[bytes] = set()
 
     def get(self, cid: bytes) -> bytes | None:
         """See `get_block`."""
         return get_block(self._engine, cid)
 
+    def has(self, cid: bytes) -> bool:
+        """See `BlockState.has`."""
+        return BlockState(self._engine).has(cid)
+
     async def read(self, function: Callable[[Callable[[bytes], bytes | None]], T]) -> T:
         """Run a function away from the event loop, with what gives it blocks by their CIDs, all of one state."""
         return await self._engine.read(lambda state: function(partial(get_block, state)))
+
+    async def check(
+        self, function: Callable[[BlockState, set[bytes]], T], found: Callable[[], set[bytes]] = set
+    ) -> tuple[T, set[bytes]]:
+        """Run a function away from the event loop that looks for blocks; sweeps that run then leave what it found.
+
+        Where a sweep removed one of them meanwhile, the function is run again on the state after it.
+
+        Args:
+            function: Is given one state of the blocks, and a set for the digests of those that it finds.
+            found: Makes that set; a sweep that looks for what is in use gives its own.
+
+        Returns:
+            What the function returned, and the set.
+        """
+        while True:
+            digests, removed = found(), set(self._removing)
+            self._checks.append(removed)
+            try:
+                result = await self._engine.read(lambda state: function(BlockState(state), digests))  # noqa: B023
+            finally:
+                self._checks = [each for each in self._checks if each is not removed]
+            if removed.isdisjoint(digests):
+                for sweep in self._sweeps:
+                    sweep.add(digests)
+                return result, digests
 
     async def open(self) -> None:
         """Begin a new epoch, so that what uploads left that a crash ended can be swept; call it once, first.
@@ -97,11 +165,17 @@ class FileBlocks:
             if not self._uploads[epoch]:
                 del self._uploads[epoch]
 
-    async def sweep(self, mark: Callable[[set[bytes]], Awaitable[None]]) -> int:
+    async def sweep(
+        self,
+        mark: Callable[[set[bytes]], Awaitable[None]],
+        mark_new: Callable[[set[bytes]], Awaitable[None]] | None = None,
+    ) -> int:
         """Remove the blocks that are not in use.
 
         Args:
             mark: Is awaited to add the digest of every block in use to a set.
+            mark_new: Is awaited before each removal to add those that have come into use since, other than by an
+                upload.
 
         Returns:
             How many blocks were removed.
@@ -112,14 +186,22 @@ class FileBlocks:
         await self._next_epoch()
         limit = min([self._epoch, *self._uploads])
         reached: set[bytes] = set()
-        await mark(reached)
-        removed, position = 0, b""
-        while True:
-            look = partial(_unused, first=position, limit=limit, reached=reached)
-            found, position = await self._engine.read(look)
-            removed += await self._remove(found)
-            if not position:
-                return removed
+        leaves = _Reached([reached])
+        self._sweeps.append(leaves)
+        try:
+            await mark(reached)
+            removed, position = 0, b""
+            while True:
+                look = partial(_unused, first=position, limit=limit, reached=leaves)
+                found, position = await self._engine.read(look)
+                if found and mark_new is not None:
+                    await mark_new(reached)
+                # From here to the submission nothing is awaited.
+                removed += await self._remove([each for each in found if each[0] not in leaves])
+                if not position:
+                    return removed
+        finally:
+            self._sweeps = [each for each in self._sweeps if each is not leaves]
 
     async def _next_epoch(self) -> None:
         self._epoch += 1
@@ -136,12 +218,18 @@ class FileBlocks:
             transaction.require(tables.file_block_use(digest), use)
             transaction.delete(tables.file_block_use(digest))
             transaction.delete(tables.file_block(digest))
+        digests = {digest for digest, _ in found}
+        for check in self._checks:
+            check.update(digests)
+        self._removing |= digests
         try:
             await asyncio.shield(self._engine.commit(transaction))
         except ConflictError:
             if len(found) == 1:
                 return 0
             return sum([await self._remove([one]) for one in found])
+        finally:
+            self._removing -= digests
         return len(found)
 
     async def write(self, blocks: dict[bytes, bytes], epoch: int) -> None:
@@ -177,9 +265,7 @@ class FileBlocks:
             await asyncio.shield(self._engine.commit(whole))
 
 
-def _unused(
-    state: Snapshot, first: bytes, limit: int, reached: AbstractSet[bytes]
-) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def _unused(state: Snapshot, first: bytes, limit: int, reached: _Reached) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Digests and epochs of unused blocks from a digest on, and where to go on; empty at the end."""
     found: list[tuple[bytes, bytes]] = []
     for seen, (key, use) in enumerate(state.scan(*tables.file_block_uses(first))):

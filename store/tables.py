@@ -32,6 +32,7 @@ _CHANGE: Final = b"\x15"
 _WAITING: Final = b"\x16"
 _DELETION: Final = b"\x17"
 _STALE_INDEX: Final = b"\x18"
+_COMPLETE_ROOT: Final = b"\x19"
 _ACCOUNT: Final = b"\x20"
 _ACCOUNT_NAME: Final = b"\x21"
 _API_KEY: Final = b"\x22"
@@ -48,7 +49,7 @@ _FILE_BLOCK_USE: Final = b"\x41"
 
 _UNDER_NUMBER: Final = (
     *(_LOG, _HEAD, _IDENTITY_LOG, _RECORD, _SEGMENT, _BRANCH),
-    *(_COLLECTION, _DOCUMENT, _INDEX_ENTRY, _PATCH, _CHANGE, _WAITING, _STALE_INDEX),
+    *(_COLLECTION, _DOCUMENT, _INDEX_ENTRY, _PATCH, _CHANGE, _WAITING, _STALE_INDEX, _COMPLETE_ROOT),
 )
 
 _NUMBER = struct.Struct(">I")
@@ -533,6 +534,21 @@ def buckets() -> Range:
 def bucket_key_of(key: bytes) -> str:
     """The bucket's key in a key of `bucket`."""
     return key[1:].decode()
+
+
+def complete_root(thread_number: int, key: str) -> bytes:
+    """Key of the last complete root of a bucket."""
+    return _COMPLETE_ROOT + _NUMBER.pack(thread_number) + key.encode()
+
+
+def complete_roots(thread_number: int) -> Range:
+    """The last complete roots of all buckets of a thread."""
+    return _whole(_COMPLETE_ROOT + _NUMBER.pack(thread_number))
+
+
+def bucket_of_complete_root(key: bytes) -> str:
+    """The bucket's key in a key of `complete_root`."""
+    return key[5:].decode()
 
 
 # Blocks of files; they have an environment of their own

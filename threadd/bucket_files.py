@@ -69,7 +69,7 @@ class BucketFiles:
         """
         match request:
             case ListBuckets():
-                return self.list_buckets()
+                return await self.list_buckets()
             case ExportBucket():
                 return await self.export(request.key, Path(request.file))
             case ImportBucket():
@@ -80,9 +80,13 @@ class BucketFiles:
             case PullFile():
                 return await self.pull(request.key, request.path, Path(request.file))
 
-    def list_buckets(self) -> list[BucketSummary]:
-        """List all buckets; see `ListBuckets`."""
-        return [self._summary(thread, bucket) for thread, bucket in self._all()]
+    async def list_buckets(self) -> list[BucketSummary]:
+        """List all buckets at the roots that are served; see `ListBuckets`."""
+        return [
+            self._summary(database.thread_id, await self._buckets.roots.served_to_operator(database.thread_id, bucket))
+            for database in self._instances.databases.list_dbs()
+            for bucket in self._instances.stored(database.thread_id)
+        ]
 
     async def export(self, key: str, file: Path) -> MovedBucket:
         """Write a bucket to a file; see `ExportBucket`.
@@ -91,7 +95,7 @@ class BucketFiles:
             BucketFileError: There is no such bucket, it is private, or the file cannot be written.
             BlockNotFoundError: A block is not here.
         """
-        _, bucket = self._find(key)
+        _, bucket = await self._find(key)
         if bucket.is_private:
             raise BucketFileError(
                 "the bucket is private: its blocks are of no use elsewhere; pull it with buck instead"
@@ -158,7 +162,7 @@ class BucketFiles:
             InvalidPathError: The path cannot be one.
             ThreaddError: As `Push.save`.
         """
-        thread, _ = self._find(key)
+        thread, _ = await self._find(key)
         target = paths.clean_writable(path)
         size = 0
         async with self._buckets.pushing(thread, self._actor(), key) as push:
@@ -178,7 +182,7 @@ class BucketFiles:
             PathNotFoundError, IsDirectoryError: There is no file at the path.
             ThreaddError: As `Contents.file`.
         """
-        _, bucket = self._find(key)
+        _, bucket = await self._find(key)
         found = self._buckets.contents.file(bucket, path)
         size = 0
         try:
@@ -196,18 +200,11 @@ class BucketFiles:
     def _actor(self) -> Actor:
         return Actor(PublicKey.from_bytes(self._accounts.local().public_key))
 
-    def _find(self, key: str) -> tuple[ThreadID, Bucket]:
-        for thread, bucket in self._all():
-            if bucket.id == key:
-                return thread, bucket
-        raise BucketFileError(f"there is no bucket '{key}'; threadd buckets ls shows those that there are")
-
-    def _all(self) -> list[tuple[ThreadID, Bucket]]:
-        return [
-            (database.thread_id, bucket)
-            for database in self._instances.databases.list_dbs()
-            for bucket in self._instances.stored(database.thread_id)
-        ]
+    async def _find(self, key: str) -> tuple[ThreadID, Bucket]:
+        found = await self._buckets.find(key)
+        if found is None:
+            raise BucketFileError(f"there is no bucket '{key}'; threadd buckets ls shows those that there are")
+        return found
 
     def _summary(self, thread: ThreadID, bucket: Bucket) -> BucketSummary:
         row = rows.get_bucket(self._engine, bucket.id)

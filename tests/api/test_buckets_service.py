@@ -2,14 +2,17 @@
 
 import grpc
 import pytest
+import replicas
 
 from net import cid as cids
 from net.keys import PrivateKey
 from net.thread_id import ThreadID
 from proto import bucketsd_pb2 as pb
 from threadd.api import buckets_service
+from threadd.buckets.instances import Actor
 from threadd.buckets.unixfs import FileBuilder
 from threadd.hub.api_keys import KeyKind
+from threadd.rooms import open_rooms
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -387,3 +390,40 @@ async def test_a_database_with_buckets_is_not_deleted_through_the_hub(on_hub, hu
     assert refusal == (REFUSED, "DB not empty (delete buckets first)")
     await on_hub("Remove", key=key)
     await databases("DeleteDB", dbID=THREAD.bytes)
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_a_root_that_comes_without_its_blocks_leaves_a_bucket_as_it_was(folders, house, tmp_path, private):
+    rooms, actor = house.rooms, Actor(house.rooms.host_key.public, named=False)
+    made = await folders("Create", private=private)
+    key = made.root.key
+    await folders.push(key, "d/a.txt", b"hello")
+    served = (await folders("Root", key=key)).root.path
+    async with open_rooms(tmp_path / "there") as there:
+        await replicas.give_records(rooms, there, THREAD)
+        await replicas.give_blocks(rooms, there)
+        newest = await replicas.push(there, THREAD, actor, key, {"new.txt": b"new"})
+        await replicas.give_records(there, rooms, THREAD)
+        assert (await folders("Root", key=key)).root.path == served
+        assert [root.path for root in (await folders("List")).roots] == [served]
+        assert await folders.names(key) == [".textileseed", "d"]
+        assert await folders.pull(key, "d/a.txt") == b"hello"
+        assert (await folders("Links", key=key, path="d/a.txt")).url
+        assert (await folders("PullPathAccessRoles", key=key, path="d")).roles == {}
+        code, text = await folders.refused("Links", key=key, path="new.txt")
+        assert code == NOT_FOUND
+        for root in ("", served, newest.path):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await folders.push(key, "mine.txt", b"mine", root)
+            assert refused.value.code() == REFUSED
+            assert f"the newest root of this bucket, {newest.path}," in refused.value.details()
+        code, text = await folders.refused("MovePath", key=key, from_path="d", to_path="e")
+        assert (code, newest.path in text) == (REFUSED, True)
+        if not private:
+            items = await folders("ListIpfsPath", path=served)
+            assert [item.name for item in items.item.items] == [".textileseed", "d"]
+        await replicas.give_blocks(there, rooms)
+        assert (await folders("Root", key=key)).root.path == newest.path
+        assert await folders.pull(key, "new.txt") == b"new"
+        await folders.push(key, "mine.txt", b"mine", newest.path)
+        assert await folders.names(key) == [".textileseed", "d", "mine.txt", "new.txt"]

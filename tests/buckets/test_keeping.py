@@ -244,6 +244,7 @@ async def test_a_full_disk_leaves_the_bucket_whole(tmp_path):
     async with open_rooms(tmp_path / "repo") as rooms:
         blocks = FileBlocks(small)
         rooms.buckets._blocks = rooms.buckets.contents.blocks = rooms.buckets.sweeping.blocks = blocks
+        rooms.buckets.roots._blocks = blocks
         await rooms.databases.new_db(THREAD, identity=ALICE.identity)
         key = (await rooms.buckets.create(THREAD, ALICE)).bucket.id
         kept = os.urandom(1_000_000)

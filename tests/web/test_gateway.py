@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 import pytest
+from replicas import give_blocks, give_records, push
 
 from net import tokens
 from net.keys import PrivateKey
 from net.thread_id import ThreadID
+from threadd.buckets import access
 from threadd.buckets.buckets import Options
 from threadd.buckets.instances import Actor
 from threadd.db.collections import CollectionConfig
@@ -434,3 +436,39 @@ def test_ranges_of_nothing():
     for header in ("bytes=0-", "bytes=-1"):
         with pytest.raises(UnsatisfiableRangeError):
             parse_range(header, 0)
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_a_root_that_comes_without_its_blocks_leaves_a_bucket_as_it_was_by_every_way(site, tmp_path, private):
+    key = await site.bucket({"index.html": b"<h1>site</h1>", "d/a.txt": b"hello"}, private=private)
+    async with open_rooms(tmp_path / "there") as there:
+        await give_records(site.rooms, there, THREAD)
+        await give_blocks(site.rooms, there)
+        await push(there, THREAD, site.actor(), key, {"new.txt": b"new", "d/a.txt": b"changed"})
+        await give_records(there, site.rooms, THREAD)
+        end = f"?token={site.token(ALICE)}"
+        for _ in range(2):
+            for base in kinds(key):
+                assert (await site.get(f"{base}/d/a.txt{end}")).body == b"hello"
+                assert (await site.get(f"{base}/{end}")).body == b"<h1>site</h1>"
+                assert (await site.get(f"{base}/new.txt{end}")).status == 404
+            assert (await site.get(f"/{end}", host=f"{key}.{DOMAIN}")).body == b"<h1>site</h1>"
+            await site.buckets.sweeping.sweep()
+        await give_blocks(there, site.rooms)
+        for base in kinds(key):
+            assert (await site.get(f"{base}/new.txt{end}")).body == b"new"
+            assert (await site.get(f"{base}/d/a.txt{end}")).body == b"changed"
+
+
+async def test_a_website_of_a_daemon_that_joined_is_there_at_once(site, tmp_path):
+    async with open_rooms(tmp_path / "there") as there:
+        await there.databases.new_db(THREAD, identity=ALICE.public, key=site.rooms.databases.get(THREAD).info().key)
+        made = await there.buckets.create(THREAD, site.actor())
+        await push(there, THREAD, site.actor(), made.bucket.id, {"index.html": b"from elsewhere"})
+        database = site.rooms.databases.get(THREAD)
+        await database.new_collection(access.CONFIG)
+        await give_blocks(there, site.rooms)
+        await give_records(there, site.rooms, THREAD)
+        key = made.bucket.id
+        assert (await site.get("/", host=f"{key}.{DOMAIN}")).body == b"from elsewhere"
+        assert (await site.get(f"/ipns/{key}/")).body == b"from elsewhere"

@@ -22,7 +22,9 @@ from threadd.buckets import paths
 from threadd.buckets.buckets import Buckets
 from threadd.buckets.errors import (
     ArchivesDisabledError,
+    IncompleteRootError,
     NeverArchivedError,
+    NonFastForwardError,
     StorageQuotaError,
     ThreadRequiredError,
 )
@@ -314,7 +316,7 @@ async def _save_if_possible(push: Push) -> None:
     if push.has_changes:
         try:
             await push.save()
-        except (StoreFullError, StorageQuotaError):
+        except (StoreFullError, StorageQuotaError, NonFastForwardError, IncompleteRootError):
             return
 
 

@@ -1,7 +1,7 @@
 """The verbs on buckets (hub-protocol.md, section 5, "Calls")."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
@@ -15,11 +15,12 @@ from store import buckets as rows
 from store.buckets import BucketRow
 from store.engine import Engine, Transaction
 from store.file_blocks import FileBlocks
+from threadd.buckets import access, sealing, trees
 from threadd.buckets import paths as path_rules
-from threadd.buckets import sealing, trees
 from threadd.buckets.beginnings import Beginnings
 from threadd.buckets.contents import Contents
 from threadd.buckets.errors import (
+    IncompleteRootError,
     InvalidPathError,
     LastBucketsError,
     NonFastForwardError,
@@ -43,14 +44,20 @@ from threadd.buckets.model import (
     encoded,
     key_text,
     new_metadata,
+    owner_in,
+    parse_root,
+    path_in,
     path_of,
 )
 from threadd.buckets.names import new_name
 from threadd.buckets.pushes import Push
+from threadd.buckets.registry import Registry
 from threadd.buckets.resealing import Resealer
+from threadd.buckets.roots import CompleteRoots
 from threadd.buckets.sweeping import Sweeping
 from threadd.buckets.trees import Tree
 from threadd.db.errors import DatabaseNotFoundError
+from threadd.db.transactions import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,21 +126,51 @@ class Buckets:
         """What is in them."""
         self._beginnings = Beginnings(randomness, self._checked)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self.sweeping = Sweeping(engine, blocks, instances)
+        self.roots = CompleteRoots(engine, blocks, instances)
+        """Which root of a bucket is served."""
+        self._registry = Registry(engine, instances)
+        self.sweeping = Sweeping(engine, blocks, self.roots)
         """Removes what no bucket reaches."""
+        instances.databases.observe(self._take_notice)
 
     async def list_buckets(self, thread: ThreadID, actor: Actor) -> list[Bucket]:
-        """The buckets of a thread; see `Instances.list_buckets`."""
-        return await self._instances.list_buckets(thread, actor)
+        """The buckets of a thread at the roots that are served; see `Instances.list_buckets`."""
+        found = await self._instances.list_buckets(thread, actor)
+        return [await self.roots.served(thread, actor, bucket) for bucket in found]
 
     async def get(self, thread: ThreadID, actor: Actor, key: str) -> Bucket:
-        """A bucket; see `Instances.get`."""
-        return await self._instances.get(thread, actor, key)
+        """A bucket at the root that is served; see `Instances.get`."""
+        return await self.roots.served(thread, actor, await self._instances.get(thread, actor, key))
 
     def thread_of(self, key: str) -> ThreadID | None:
         """The thread of a bucket, by its name in IPNS; None for a name that is not known here."""
-        row = rows.get_bucket(self._engine, key)
-        return None if row is None else ThreadID(row.thread_id)
+        return self._registry.thread_of(key)
+
+    async def find(self, key: str) -> tuple[ThreadID, Bucket] | None:
+        """A bucket past its rules, at the root that is served, and its thread; None where there is none."""
+        thread = self.thread_of(key)
+        try:
+            bucket = None if thread is None else self._instances.stored_bucket(thread, key)
+        except (DatabaseNotFoundError, ThreadNotFoundError):
+            return None
+        if thread is None or bucket is None:
+            return None
+        return thread, await self.roots.served_to_operator(thread, bucket)
+
+    def _take_notice(self, thread: ThreadID, changes: Sequence[Change]) -> None:
+        """Take notice of documents of buckets that came or went, from here or from elsewhere."""
+        for change in changes:
+            if change.patch.collection != access.COLLECTION:
+                continue
+            key, text = change.patch.instance_id, change.after
+            if text is None:
+                self.roots.forget(thread, key)
+                self.sweeping.wake()
+            else:
+                if parse_root(path_in(text)):
+                    self._registry.learn(thread, key, owner_in(text))
+                if not self.roots.take_saved(thread, key, text):
+                    self.sweeping.has_changed(thread, key)
 
     def check_none(self, thread: ThreadID) -> None:
         """Refuse that a thread be deleted while there are buckets in it.
@@ -201,7 +238,8 @@ class Buckets:
                 await upload.put(block.cid, block.data)
             await upload.sync()
             bucket = msgspec.structs.replace(bucket, id=key, path=path_of(root.cid))
-            await self._instances.create(thread, actor, bucket)
+            async with self.roots.saving(thread, key, root.cid):
+                await self._instances.create(thread, actor, bucket)
             size = trees.sum_of(upload.get, root, link_key)
             await self._keep_row(key, BucketRow(thread.bytes, actor.owner, size, private_key))
         return Created(
@@ -227,7 +265,9 @@ class Buckets:
         return self._addresses(thread, actor, bucket, cleaned)
 
     @asynccontextmanager
-    async def pushing(self, thread: ThreadID, actor: Actor, key: str, root: str = "") -> AsyncGenerator[Push, None]:
+    async def pushing(
+        self, thread: ThreadID, actor: Actor, key: str, root: str = "", *, mends: bool = False
+    ) -> AsyncGenerator[Push, None]:
         """Change a bucket; nobody else does meanwhile.
 
         Args:
@@ -235,18 +275,35 @@ class Buckets:
             actor: On whose behalf.
             key: The bucket.
             root: The path of the root that the change is built on; empty for whatever it is.
+            mends: Whether the change may make an incomplete root complete, as what removes or replaces things can; it
+                is not saved otherwise.
 
         Raises:
             BucketNotFoundError: There is no such bucket.
+            IncompleteRootError: Its newest root is not complete: it is not known what a change would be built on.
             NonFastForwardError: The bucket has another root by now.
         """
         async with self._lock(key), self._blocks.uploading() as upload:
             bucket = await self._instances.get(thread, actor, key)
-            if root and root != bucket.path:
+            standing = await self.roots.standing(thread, bucket)
+            is_newest = root in {"", bucket.path}
+            if standing.last is not None and not (mends and is_newest):
+                raise IncompleteRootError.of(bucket.path, standing.missing_text)
+            if not is_newest:
                 raise NonFastForwardError
-            room = self._room(bucket.owner)
-            randomness, clock = self._randomness, self._clock
-            push = Push(thread, actor, bucket, self._instances, upload, room, randomness, self._checked, clock)
+            push = Push(
+                thread,
+                actor,
+                bucket,
+                self._instances,
+                self.roots,
+                standing,
+                upload,
+                self._room(bucket.owner),
+                self._randomness,
+                self._checked,
+                self._clock,
+            )
             try:
                 yield push
             finally:
@@ -270,7 +327,7 @@ class Buckets:
         if SEED in cleaned:
             raise SeedPathError
         node = path_rules.parse_cid(cid, "invalid remote cid")
-        async with self.pushing(thread, actor, key) as push:
+        async with self.pushing(thread, actor, key, mends=True) as push:
             await push.verify([cleaned])
             push.paths.touch(cleaned, push.clock())
             link = await self._beginnings.adopt(push.upload, node)
@@ -359,7 +416,7 @@ class Buckets:
         cleaned = path_rules.clean_writable(path)
         if not cleaned:
             raise InvalidPathError("the root of a bucket cannot be removed: remove the bucket")
-        async with self.pushing(thread, actor, key, root) as push:
+        async with self.pushing(thread, actor, key, root, mends=True) as push:
             push.paths.drop(cleaned)
             await self._instances.verify(thread, actor, push.bucket.changed(push.paths, push.clock()))
             if push.bucket.is_private:

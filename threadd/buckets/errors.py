@@ -87,6 +87,20 @@ class NonFastForwardError(ThreaddError):
     default_text = "update is non-fast-forward"
 
 
+class IncompleteRootError(ThreaddError):
+    """The newest root of a bucket is not complete here, so that no change can be built on it."""
+
+    code = StatusCode.FAILED_PRECONDITION
+
+    @classmethod
+    def of(cls, path: str, missing: str) -> "IncompleteRootError":
+        """The error for the path of a root and a block that it lacks."""
+        return cls(
+            f"the newest root of this bucket, {path}, was written elsewhere and is not complete here: block {missing} "
+            "is missing. Until its blocks are here the bucket is served at its last complete root and not changed"
+        )
+
+
 class StorageQuotaError(ThreaddError):
     """The owner's buckets would become larger than they may."""
 

@@ -9,7 +9,7 @@ from net.keys import PublicKey
 from net.thread_id import ThreadID
 from threadd.buckets import access
 from threadd.buckets.errors import BucketNotFoundError, InvalidNodeError
-from threadd.buckets.model import Bucket, bucket_json, parse_bucket
+from threadd.buckets.model import Bucket, bucket_json, parse_bucket, path_in
 from threadd.db.database import Database
 from threadd.db.errors import (
     CollectionExistsError,
@@ -149,6 +149,44 @@ class Instances:
             WriteDeniedError: The rules of the collection refuse it.
         """
         await self.databases.get(thread).delete(access.COLLECTION, [key], actor.identity)
+
+    async def shown(self, thread: ThreadID, actor: Actor, document: bytes) -> bytes | None:
+        """What of a document of a bucket the actor may see, or None; it need not be the newest one.
+
+        Raises:
+            ScriptError: The read filter fails.
+        """
+        try:
+            return await self.databases.get(thread).shown(access.COLLECTION, document, actor.identity)
+        except CollectionNotFoundError:
+            return None
+
+    def stored_bucket(self, thread: ThreadID, key: str) -> Bucket | None:
+        """A bucket past the collection's filter; None where there is no such document, or one of another kind.
+
+        Raises:
+            DatabaseNotFoundError, ThreadNotFoundError: There is no such database.
+        """
+        text = self._stored_text(thread, key)
+        try:
+            return None if text is None else parse_bucket(text)
+        except InvalidNodeError:
+            return None
+
+    def stored_path(self, thread: ThreadID, key: str) -> str:
+        """The path of the root of a bucket as it is kept now; empty where there is none.
+
+        Raises:
+            DatabaseNotFoundError, ThreadNotFoundError: There is no such database.
+        """
+        text = self._stored_text(thread, key)
+        return "" if text is None else path_in(text)
+
+    def _stored_text(self, thread: ThreadID, key: str) -> bytes | None:
+        try:
+            return self.databases.get(thread).stored_instance(access.COLLECTION, key)
+        except CollectionNotFoundError:
+            return None
 
     def stored(self, thread: ThreadID) -> list[Bucket]:
         """The buckets of a thread with all that is kept of them, past the collection's filter.

@@ -110,10 +110,10 @@ class Bucket(msgspec.Struct, frozen=True, omit_defaults=True, rename={"id": "_id
         Raises:
             InvalidNodeError: Its path names none.
         """
-        try:
-            return cids.from_text(self.path.removeprefix(_IPFS).split("/")[0])
-        except InvalidCIDError as error:
-            raise InvalidNodeError(f"the path of the bucket, {self.path}, names no node") from error
+        root = parse_root(self.path)
+        if not root:
+            raise InvalidNodeError(f"the path of the bucket, {self.path}, names no node")
+        return root
 
     @property
     def link_key_bytes(self) -> bytes | None:
@@ -122,7 +122,7 @@ class Bucket(msgspec.Struct, frozen=True, omit_defaults=True, rename={"id": "_id
         Raises:
             InvalidNodeError: It is no key.
         """
-        return _key(self.link_key) if self.link_key else None
+        return parse_key(self.link_key) if self.link_key else None
 
     def paths(self) -> "Paths":
         """A copy of what it says of paths, for edits."""
@@ -186,6 +186,31 @@ def parse_bucket(text: bytes) -> Bucket:
     )
 
 
+class _Named(msgspec.Struct):
+    path: str = ""
+    owner: str = ""
+
+
+_named = msgspec.json.Decoder(_Named)
+
+
+def path_in(document: bytes) -> str:
+    """The path of the root in a document; empty where it is none of a bucket."""
+    return _named_in(document).path
+
+
+def owner_in(document: bytes) -> str:
+    """Text of the owner's public key in a document; empty where it is none of a bucket."""
+    return _named_in(document).owner
+
+
+def _named_in(document: bytes) -> _Named:
+    try:
+        return _named.decode(document)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _Named()
+
+
 def bucket_json(bucket: Bucket) -> bytes:
     """The JSON of a bucket's instance."""
     return msgspec.json.encode(bucket)
@@ -196,12 +221,25 @@ def path_of(root: bytes) -> str:
     return _IPFS + cids.text(root)
 
 
+def parse_root(path: str) -> bytes:
+    """The CID of the root that a path names; nothing where it names none."""
+    try:
+        return cids.from_text(path.removeprefix(_IPFS).split("/")[0])
+    except InvalidCIDError:
+        return b""
+
+
 def key_text(key: bytes) -> str:
     """A key as instances hold it."""
     return base64.b64encode(key).decode()
 
 
-def _key(text: str) -> bytes:
+def parse_key(text: str) -> bytes:
+    """A key as documents hold it.
+
+    Raises:
+        InvalidNodeError: It is no key.
+    """
     try:
         key = base64.b64decode(text, validate=True)
     except binascii.Error as error:
@@ -295,11 +333,11 @@ class Paths:
                 raise PathNotFoundError(f"could not resolve path: {path}")
             return None
         if self.version == 0:
-            return _key(self.link_key)
+            return parse_key(self.link_key)
         found = self.find(path, with_key=True)
         if found is None:
             raise PathNotFoundError(f"could not resolve path: {path}")
-        return _key(found[1].key)
+        return parse_key(found[1].key)
 
     def touch(self, path: str, now: int) -> None:
         """Say that a path was changed: its entry keeps roles and key, entries below it are dropped."""

@@ -8,10 +8,19 @@ from net.thread_id import ThreadID
 from store.file_blocks import Upload
 from threadd.buckets import access, trees
 from threadd.buckets.dag import Link
-from threadd.buckets.errors import InvalidPathError, NotDirectoryError, StorageQuotaError, VerificationError
+from threadd.buckets.errors import (
+    BlockNotFoundError,
+    IncompleteRootError,
+    InvalidPathError,
+    NonFastForwardError,
+    NotDirectoryError,
+    StorageQuotaError,
+    VerificationError,
+)
 from threadd.buckets.files import Checked, Writer
 from threadd.buckets.instances import Actor, Instances
 from threadd.buckets.model import Bucket, Paths, encoded, split
+from threadd.buckets.roots import CompleteRoots, Standing
 from threadd.buckets.trees import Tree
 from threadd.db.errors import WriteDeniedError
 
@@ -50,6 +59,8 @@ class Push:
         actor: On whose behalf.
         bucket: The bucket as it was.
         instances: Where it is saved.
+        roots: Keeps which roots are complete.
+        standing: How much of the root is here that the upload is built on.
         upload: Where blocks go.
         room: How many bytes it may grow by; None for any number.
         randomness: Gives IVs.
@@ -61,6 +72,8 @@ class Push:
     actor: Actor
     bucket: Bucket
     instances: Instances
+    roots: CompleteRoots
+    standing: Standing
     upload: Upload
     room: int | None
     randomness: Randomness
@@ -69,6 +82,7 @@ class Push:
     paths: Paths = field(init=False)
     updated_at: int = 0
     saved_bytes: int = 0
+    _base: str = field(init=False)
     _tree: Tree | None = None
     _carried: int = 0
     _verified: set[str] = field(default_factory=set)
@@ -77,6 +91,7 @@ class Push:
 
     def __post_init__(self) -> None:
         self.paths = self.bucket.paths()
+        self._base = self.bucket.path
 
     def open(self) -> Tree:
         """Open its directories; not before, so that the rules speak first.
@@ -192,13 +207,18 @@ class Push:
 
     def become(self, tree: Tree) -> None:
         """Take another tree in the place of the whole."""
-        before = trees.link_to(self.upload.get, self.bucket.root)
         link_key = self.bucket.link_key_bytes
-        self._carried = trees.sum_of(self.upload.get, tree.root(), link_key) - trees.sum_of(
-            self.upload.get, before, link_key
-        )
+        self._carried = trees.sum_of(self.upload.get, tree.root(), link_key) - self._size_before(link_key)
         self._tree = tree
         self.mark()
+
+    def _size_before(self, link_key: bytes | None) -> int:
+        last = self.standing.last
+        root = self.bucket.root if last is None else last.root
+        try:
+            return trees.sum_of(self.upload.get, trees.link_to(self.upload.get, root), link_key)
+        except BlockNotFoundError:
+            return 0  # a bucket that was never complete here; the next sweep counts it
 
     def mark(self) -> None:
         """Say that the bucket has changed."""
@@ -226,6 +246,8 @@ class Push:
 
         Raises:
             WriteDeniedError: The rules of the bucket refuse it.
+            NonFastForwardError: Another root came meanwhile; what it holds would be lost.
+            IncompleteRootError: The bucket would go on being served at an earlier root.
             StorageQuotaError: The owner's buckets would become too large.
             StoreFullError: The disk is full.
         """
@@ -234,8 +256,17 @@ class Push:
         for block in self.tree.new_blocks():
             await self.upload.put(block.cid, block.data)
         await self.upload.sync()
-        await self.instances.save(self.thread, self.actor, bucket)
-        self._saved = True
+        is_complete = self.standing.missing is None or await self.roots.is_complete(bucket)
+        if not is_complete and self.standing.last is not None:
+            raise IncompleteRootError.of(self.bucket.path, self.standing.missing_text)
+        if self.instances.stored_path(self.thread, bucket.id) != self._base:
+            raise NonFastForwardError
+        if is_complete:
+            async with self.roots.saving(self.thread, bucket.id, bucket.root):
+                await self.instances.save(self.thread, self.actor, bucket)
+        else:
+            await self.instances.save(self.thread, self.actor, bucket)
+        self._saved, self._base = True, bucket.path
         self.saved_bytes = self.grown
         return bucket
 

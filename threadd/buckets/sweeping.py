@@ -1,25 +1,26 @@
-"""Taking back the space of what no bucket reaches, and keeping what is known of buckets true to their instances."""
+"""Taking back the space of what no bucket reaches, and keeping what is known of buckets true to their documents."""
 
 import asyncio
 import contextlib
 import time
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 import structlog
 
 from net.thread_id import ThreadID
 from store import buckets as rows
+from store import databases as database_rows
+from store import documents as document_rows
+from store import tables
+from store import threads as thread_rows
 from store.buckets import BucketRow
-from store.engine import Engine, Transaction
-from store.errors import ThreaddError
-from store.file_blocks import FileBlocks, digest_of
-from threadd.buckets import trees
-from threadd.buckets.errors import InvalidNodeError
-from threadd.buckets.instances import Instances
+from store.engine import Engine, Reader, Transaction
+from store.errors import ConflictError, ThreaddError
+from store.file_blocks import FileBlocks
+from threadd.buckets import access
 from threadd.buckets.model import Bucket
-from threadd.buckets.unixfs import BlockSource
+from threadd.buckets.roots import CompleteRoots
 
 REST_SECONDS: Final = 30.0
 """How long a sweep waits after it is asked for, so that many changes share one."""
@@ -29,7 +30,11 @@ _REST_FACTOR: Final = 10
 _AT_LEAST_SECONDS: Final = 3600.0
 """How often to sweep unasked: databases are also deleted by those who know nothing of buckets."""
 
+_FORGOTTEN_AT_ONCE: Final = 1_000
+
 log = structlog.get_logger(__name__)
+
+_Place = tuple[ThreadID, str]
 
 
 @dataclass(slots=True)
@@ -39,15 +44,17 @@ class Sweeping:
     Args:
         engine: The store.
         blocks: The blocks of files.
-        instances: The buckets in their threads.
+        roots: Which roots of buckets are complete.
         rest: See `REST_SECONDS`.
     """
 
     engine: Engine
     blocks: FileBlocks
-    instances: Instances
+    roots: CompleteRoots
     rest: float = REST_SECONDS
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
+    _sweeps: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _changed: set[_Place] = field(default_factory=set)
     _task: "asyncio.Task[None] | None" = None
 
     def start(self) -> None:
@@ -65,6 +72,12 @@ class Sweeping:
     def wake(self) -> None:
         """Ask for a sweep."""
         self._asked.set()
+
+    def has_changed(self, thread: ThreadID, key: str) -> None:
+        """Take notice of a new root of a bucket; a sweep that runs looks at it before it removes more."""
+        if self._sweeps.locked():
+            self._changed.add((thread, key))
+        self.wake()
 
     async def _run(self) -> None:
         rest = 0.0
@@ -89,52 +102,90 @@ class Sweeping:
             How many blocks were removed.
 
         Raises:
-            StoreError: The disk does not take it.
+            StoreError: The disk does not take it, or what is kept cannot be read; then nothing was removed.
         """
-        return await self.blocks.sweep(self._mark)
+        async with self._sweeps:
+            self._changed.clear()
+            return await self.blocks.sweep(self._mark, self._mark_changed)
 
     async def _mark(self, reached: set[bytes]) -> None:
-        known = dict(rows.list_buckets(self.engine))
-        there = [
-            (database.thread_id, bucket)
-            for database in self.instances.databases.list_dbs()
-            for bucket in self.instances.stored(database.thread_id)
-        ]
-        seen: set[str] = set()
-        for thread, bucket in there:
-            size = await self.blocks.read(partial(_mark_bucket, bucket=bucket, reached=reached))
-            row = known.get(bucket.id)
+        listed = await self.engine.read(_list)
+        gone = {tables.bucket(key): value for key, (_, value) in listed.rows.items()}
+        for thread, key in listed.places:
+            bucket, size = await self._look_at(thread, key, reached)
+            if bucket is None:
+                continue
+            row, _ = listed.rows.get(key, (None, b""))
             if row is not None and row.thread_id != thread.bytes:
-                continue  # a name belongs to the thread that had it first
-            seen.add(bucket.id)
+                continue  # a key belongs to the thread that had it first
+            gone.pop(tables.bucket(key), None)
             await self._keep(bucket, thread, row, size)
-        transaction = Transaction()
-        for key in known.keys() - seen:
-            rows.delete_bucket(transaction, key)
-        if transaction.puts:
-            await asyncio.shield(self.engine.commit(transaction))
+        await self._forget(gone | listed.left_over)
 
-    async def _keep(self, bucket: Bucket, thread: ThreadID, known: BucketRow | None, size: int) -> None:
-        """Keep how large a bucket is, unless somebody has said so meanwhile."""
+    async def _mark_changed(self, reached: set[bytes]) -> None:
+        while self._changed:
+            await self.roots.examine(*self._changed.pop(), reached)
+
+    async def _look_at(self, thread: ThreadID, key: str, reached: set[bytes]) -> tuple[Bucket | None, int | None]:
+        """A bucket, and how many bytes it takes where that is known; no bucket for a document of another kind."""
+        standing = await self.roots.examine(thread, key, reached)
+        if standing is None or standing.bucket is None or (standing.missing == b"" and standing.last is None):
+            return None, None
+        return standing.bucket, standing.size if standing.last is None else None
+
+    async def _keep(self, bucket: Bucket, thread: ThreadID, known: BucketRow | None, size: int | None) -> None:
+        """Keep how large a bucket is, unless that was said meanwhile."""
         if rows.get_bucket(self.engine, bucket.id) != known:
             return
+        if size is None:
+            size = 0 if known is None else known.size
         kept = BucketRow(thread.bytes, bucket.owner, size, b"" if known is None else known.private_key)
         if kept != known:
             transaction = Transaction()
             rows.put_bucket(transaction, bucket.id, kept)
             await asyncio.shield(self.engine.commit(transaction))
 
+    async def _forget(self, gone: dict[bytes, bytes]) -> None:
+        """Remove rows of buckets that are gone, unless they were written anew since."""
+        pairs = list(gone.items())
+        for first in range(0, len(pairs), _FORGOTTEN_AT_ONCE):
+            transaction = Transaction()
+            for key, value in pairs[first : first + _FORGOTTEN_AT_ONCE]:
+                transaction.require(key, value)
+                transaction.delete(key)
+            with contextlib.suppress(ConflictError):  # the next sweep sees to the rest
+                await asyncio.shield(self.engine.commit(transaction))
 
-def _mark_bucket(get: BlockSource, bucket: Bucket, reached: set[bytes]) -> int:
-    """Add the digests of a bucket's blocks to a set; returns how many bytes they take."""
-    size = 0
-    try:
-        link_key = bucket.link_key_bytes
-    except InvalidNodeError:
-        link_key = None  # nobody can read more of it than its root
-    for cid, length in trees.walk(get, bucket.root, link_key):
-        digest = digest_of(cid)
-        if digest is not None:
-            reached.add(digest)
-            size += length
-    return size
+
+@dataclass(slots=True)
+class _Listing:
+    """What the store has of buckets.
+
+    Args:
+        places: The threads and keys of all documents that may be those of buckets.
+        rows: What is kept of buckets by their keys, as it is and as it is written.
+        left_over: What is kept of buckets whose documents are gone, by its key.
+    """
+
+    places: list[_Place]
+    rows: dict[str, tuple[BucketRow, bytes]]
+    left_over: dict[bytes, bytes]
+
+
+def _list(state: Reader) -> _Listing:
+    values = dict(state.scan(*tables.buckets()))
+    listing = _Listing([], {key: (row, values[tables.bucket(key)]) for key, row in rows.list_buckets(state)}, {})
+    for database in database_rows.list_databases(state):
+        thread = thread_rows.get_thread(state, database.thread_id)
+        if thread is None:
+            continue
+        collection = database_rows.get_collection(state, thread.number, access.COLLECTION)
+        keys: list[str] = []
+        if collection is not None:
+            keys = [key for key, _ in document_rows.all_documents(state, thread.number, collection.number)]
+        listing.places += [(ThreadID(database.thread_id), key) for key in keys]
+        there = set(keys)
+        for key, value in state.scan(*tables.complete_roots(thread.number)):
+            if tables.bucket_of_complete_root(key) not in there:
+                listing.left_over[key] = value
+    return listing

@@ -14,7 +14,7 @@ from typing import Final
 from net.crypto import Randomness
 from threadd.buckets import dag, sealing, unixfs
 from threadd.buckets.dag import Block, Link, Node
-from threadd.buckets.errors import InvalidNodeError, LinkNotFoundError, NotDirectoryError, SealError
+from threadd.buckets.errors import InvalidNodeError, LinkNotFoundError, NotDirectoryError
 from threadd.buckets.unixfs import BlockSource, Kind, load, load_node
 
 _REMEMBERED: Final = 64
@@ -381,37 +381,6 @@ def link_to(get: BlockSource, cid: bytes) -> Link:
     if not dag.is_node(cid):
         raise InvalidNodeError
     return Link(b"", cid, len(data) + sum(link.size for link in dag.decode(data).links))
-
-
-def walk(get: BlockSource, root: bytes, link_key: bytes | None) -> Iterator[tuple[bytes, int]]:
-    """The CIDs and sizes of all blocks of a tree, each once. Leaves are not read, and may not be here.
-
-    Args:
-        get: Gives blocks; the directories and files whose nodes are not here are passed over.
-        root: Where to begin.
-        link_key: The link key of a private bucket, or None.
-    """
-    seen: set[bytes] = set()
-    pending = [Link(b"", root, 0)]
-    while pending:
-        link = pending.pop()
-        if link.cid in seen:
-            continue
-        seen.add(link.cid)
-        if dag.is_raw(link.cid):
-            yield link.cid, link.size
-            continue
-        data = get(link.cid) if dag.is_node(link.cid) else None
-        if data is None:
-            continue
-        yield link.cid, len(data)
-        try:
-            node = dag.decode(data)
-            directory = None if link_key is None or node.links else open_directory(get, link.cid, link_key)
-        except (InvalidNodeError, SealError):
-            # Damaged, or of another bucket: nothing behind it can be read by anybody.
-            continue
-        pending += (directory or node).links
 
 
 def walk_whole(get: BlockSource, root: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -30,7 +30,7 @@ from threadd.db.rebuilding import Rebuilding
 from threadd.db.scans import ReadFilter
 from threadd.db.sequencer import Sequencer
 from threadd.db.services import Services
-from threadd.db.transactions import WriteTransaction
+from threadd.db.transactions import Change, WriteTransaction
 from threadd.db.views import View
 
 _RECORDS_AT_ONCE = 128
@@ -91,7 +91,7 @@ class Database:
             thread,
             services.clock,
             services.instance_ids,
-            self._listeners.tell,
+            self._tell,
             self._judge,
             services.schemas,
         )
@@ -308,6 +308,15 @@ class Database:
             async with limited(self._services.query_seconds):
                 yield Source(snapshot, self._thread.number, found), read_filter
 
+    async def shown(self, collection: str, text: bytes, reader: PublicKey) -> bytes | None:
+        """JSON text of an instance as the reader may see it, or None; it need not be one that is kept.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+            ScriptError: The read filter fails.
+        """
+        return await self._judge(reader).shown(self._catalogue.get(collection), text)
+
     def stored_instance(self, collection: str, instance_id: str) -> bytes | None:
         """JSON text of an instance as it is kept, past the read filter, or None; for the daemon's own ends.
 
@@ -449,6 +458,11 @@ class Database:
 
     def _view(self, state: Reader, identity: PublicKey) -> View:
         return View(state, self._thread.number, self._judge(identity), self._services.query_seconds)
+
+    def _tell(self, changes: Sequence[Change]) -> None:
+        self._listeners.tell(changes)
+        for observer in self._services.observers:
+            observer(self._thread.id, changes)
 
     def _check_not_ending(self, collection: str) -> None:
         if self._closed:

@@ -32,7 +32,7 @@ from threadd.db.judge import check_scripts
 from threadd.db.query_time import QUERY_SECONDS
 from threadd.db.schema_checks import SchemaChecks
 from threadd.db.scripts import ScriptRunner
-from threadd.db.services import TRANSACTION_SECONDS, Services
+from threadd.db.services import TRANSACTION_SECONDS, ChangeObserver, Services
 from threadd.db.sweeper import Sweeper
 from threadd.db.timestamps import InstanceIDs
 
@@ -224,6 +224,10 @@ class Manager:
     def schemas(self) -> SchemaChecks:
         """Compiles the schemas of collections, and checks instances."""
         return self._services.schemas
+
+    def observe(self, observer: ChangeObserver) -> None:
+        """Give an observer the changes of every database from now on, whoever makes them."""
+        self._services.observers.append(observer)
 
     def count_listeners(self) -> int:
         """How many follow databases now."""

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from net.thread_id import ThreadID
 from store import accounts as account_rows
@@ -14,8 +15,9 @@ from store.deletions import Deletion
 from store.engine import Reader
 from store.errors import ThreaddError
 from store.numbers import given
-from threadd.buckets import access, trees
-from threadd.buckets.model import Bucket, parse_bucket
+from threadd.buckets import access
+from threadd.buckets.model import parse_bucket
+from threadd.buckets.surveys import Surveyor
 from threadd.maintenance.findings import Finding, Tally
 
 
@@ -81,7 +83,11 @@ def _left_in(reader: Reader, thread: int, indexes: dict[int, set[int]]) -> Itera
 
 
 def check_file_blocks(reader: Reader, blocks: Reader, tally: Tally) -> Iterator[Finding]:
-    """Check that blocks of files are what they are kept under, and that those of the buckets made here are there."""
+    """Check that blocks of files are what they are kept under, and that those of buckets are there.
+
+    What has to be there are the blocks of the last complete root of each bucket. Where none is kept, as in what an
+    earlier version has written, those of the newest root of a bucket that was made here.
+    """
     for key, block in blocks.scan(*tables.file_blocks()):
         tally.counts["file blocks"] += 1
         digest = tables.digest_of(key)
@@ -95,34 +101,35 @@ def check_file_blocks(reader: Reader, blocks: Reader, tally: Tally) -> Iterator[
             if row.name != access.COLLECTION:
                 continue
             for instance_id, text in document_rows.all_documents(reader, thread.number, row.number):
-                if made_here.get(instance_id) == thread.id:
+                complete = bucket_rows.get_complete_root(reader, thread.number, instance_id)
+                if complete is not None or made_here.get(instance_id) == thread.id:
                     tally.counts["buckets"] += 1
-                    yield from _check_bucket(blocks, instance_id, text)
+                    yield from _check_bucket(blocks, instance_id, text if complete is None else complete.document)
 
 
-def _check_bucket(blocks: Reader, key: str, text: bytes) -> Iterator[Finding]:
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """The blocks of a state as they are, whatever is said of their use."""
+
+    reader: Reader
+
+    def get(self, cid: bytes) -> bytes | None:
+        return file_blocks.get_block(self.reader, cid)
+
+    def has(self, cid: bytes) -> bool:
+        return self.get(cid) is not None
+
+
+def _check_bucket(blocks: Reader, key: str, document: bytes) -> Iterator[Finding]:
     try:
-        bucket = parse_bucket(text)
-        missing = _missing_blocks(blocks, bucket)
+        bucket = parse_bucket(document)
+        surveyor = Surveyor(_Blocks(blocks), bucket.link_key_bytes)
+        surveyor.survey(bucket.root)
     except ThreaddError as error:
         yield Finding("bucket", key, f"it cannot be read: {error.text}")
         return
-    if missing:
-        yield Finding("bucket", key, f"{missing} of its blocks are not there")
-
-
-def _missing_blocks(blocks: Reader, bucket: Bucket) -> int:
-    missing: set[bytes] = set()
-
-    def get(cid: bytes) -> bytes | None:
-        block = file_blocks.get_block(blocks, cid)
-        if block is None:
-            missing.add(cid)
-        return block
-
-    for cid, _ in trees.walk(get, bucket.root, bucket.link_key_bytes):
-        get(cid)
-    return len(missing)
+    if surveyor.lacks:
+        yield Finding("bucket", key, f"{len(surveyor.lacks)} of its blocks are not there")
 
 
 def _left_over(deletion: Deletion) -> Finding:

@@ -318,7 +318,8 @@ class Console:
         gateway = ""
         if self._gateway_port is not None:
             gateway = str(request.url.replace(port=self._gateway_port, path="", query="", fragment=""))
-        return self._render(request, "buckets.html", buckets=self._rooms.bucket_files.list_buckets(), gateway=gateway)
+        found = await self._rooms.bucket_files.list_buckets()
+        return self._render(request, "buckets.html", buckets=found, gateway=gateway)
 
     async def _upload(self, request: Request) -> Response:
         key = request.path_params["key"]
