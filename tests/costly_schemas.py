@@ -1,6 +1,11 @@
 """Schemas and documents whose cost a caller can choose, each as text: for tests of what that does to the others."""
 
 import json
+import time
+from contextlib import contextmanager
+
+LOOP_SECONDS = 0.2
+"""The CPU time that the event loop may take for what takes a worker a second or more, or would take for ever."""
 
 ID = {"_id": {"type": "string"}}
 
@@ -11,6 +16,14 @@ def text(**keywords):
 
 def doc(**fields):
     return json.dumps({"_id": "a", **fields}).encode()
+
+
+@contextmanager
+def loop_stays_free():
+    """What the body does takes little CPU time of the event loop's thread."""
+    before = time.thread_time()
+    yield
+    assert time.thread_time() - before < LOOP_SECONDS
 
 
 def rich_text():

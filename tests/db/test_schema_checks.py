@@ -1,8 +1,7 @@
 """Schemas and documents whose cost a caller chooses: told quickly, refused clearly, and nobody else waits."""
 
 import json
-import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import pytest
 from costly_schemas import (
@@ -13,6 +12,7 @@ from costly_schemas import (
     deep_choice,
     doc,
     doubling,
+    loop_stays_free,
     nested,
     nested_text,
     rich_text,
@@ -50,16 +50,6 @@ ORDINARY = text(
     },
 )
 LIST = '{"content":[{"text":5,"type":"paragraph"}],"type":"list"}'
-LOOP_SECONDS = 0.2
-"""The CPU time that this process may take for what takes a worker a second or more, or would take for ever."""
-
-
-@contextmanager
-def loop_stays_free():
-    """What the body does takes little CPU time of the event loop's thread."""
-    before = time.thread_time()
-    yield
-    assert time.thread_time() - before < LOOP_SECONDS
 
 
 @pytest.fixture

@@ -98,6 +98,22 @@ async def test_a_script_that_fails_refuses_and_the_next_one_runs(runner, body, t
     await runner.validate("return true", "w", EVENT, None)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "throw new Error('x'.repeat(5e6))",
+        "return 'x'.repeat(5e6)",
+        "return '\\u0000'.repeat(1e5)",
+        "return 'x'.repeat(5000)",
+        "return {x: 'x'.repeat(5e6)}",
+    ],
+)
+async def test_what_a_validator_says_is_passed_on_in_short(runner, body):
+    with pytest.raises((ScriptError, WriteDeniedError)) as refused:
+        await runner.validate(body, "w", EVENT, None)
+    assert 1_000 < len(refused.value.text) < 1_100
+
+
 async def test_nothing_stays_from_call_to_call(runner):
     body = "if (globalThis.seen) return 'seen'; globalThis.seen = true; Array.prototype.map = null; return true"
     for _ in range(3):

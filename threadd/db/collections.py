@@ -9,6 +9,7 @@ from store.databases import CollectionRow, IndexRow
 from store.engine import Transaction
 from store.numbers import Numbers
 from threadd.db.errors import InvalidIndexError, InvalidNameError
+from threadd.db.schema_reports import shortened
 from threadd.db.schemas import Schema
 
 MAX_NAME_BYTES = 200
@@ -80,7 +81,7 @@ def compile_schema(config: CollectionConfig) -> Schema | None:
         if schema is not None:
             schema.check_index(index.path)
         if index.path in paths:
-            raise InvalidIndexError(f"two indexes name the path {index.path!r}: name each path once")
+            raise InvalidIndexError(f"two indexes name the path {shortened(repr(index.path))}: name each path once")
         paths.add(index.path)
     return schema
 

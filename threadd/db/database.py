@@ -36,6 +36,9 @@ from threadd.db.views import View
 _RECORDS_AT_ONCE = 128
 """How many records from elsewhere are one transaction, before others have a turn."""
 
+_RECORDS_SECONDS = 0.5
+"""How long such a transaction goes on to grow: scripts and schemas may take seconds for each record."""
+
 
 @dataclass(frozen=True, slots=True)
 class DatabaseInfo:
@@ -242,13 +245,17 @@ class Database:
 
     async def accept(self, log_id: bytes, records: Sequence[RecordBlocks]) -> None:
         """See `ThreadApp`: what a record means for collections that are not there yet waits for them."""
-        for first in range(0, len(records), _RECORDS_AT_ONCE):
+        clock, taken = asyncio.get_running_loop().time, 0
+        while taken < len(records):
             async with self._turn():
-                arriving = self._sequencer.arriving()
+                arriving, end = self._sequencer.arriving(), clock() + _RECORDS_SECONDS
                 failure: BaseException | None = None
                 try:
-                    for each in records[first : first + _RECORDS_AT_ONCE]:
+                    for each in records[taken : taken + _RECORDS_AT_ONCE]:
                         await arriving.take(log_id, each, self._catalogue.find)
+                        taken += 1
+                        if clock() >= end:
+                            break
                 except BaseException as error:
                     if not arriving.is_whole:
                         raise

@@ -130,6 +130,7 @@ class SchemaCost:
         check_byte: The same, each byte of its text.
         list_value: Reporting its violations, each of its values; infinite where that cannot be bounded.
         list_byte: The same, each byte of its text and level of its nesting.
+        always_bytes: Up to which size any document is checked within the limit.
         schemas: The IDs of the schema objects that apply to documents.
         can_cut: Whether a report may leave out what alternatives say, see `reported`.
     """
@@ -139,6 +140,7 @@ class SchemaCost:
     check_byte: float
     list_value: float
     list_byte: float
+    always_bytes: int
     schemas: frozenset[int]
     can_cut: bool
 
@@ -149,7 +151,7 @@ class SchemaCost:
             text: The document's text.
         """
         size = len(text)
-        if size * ((self.check_value + self.check_object) / 2 + self.check_byte) <= CHECK_NANOSECONDS:
+        if size <= self.always_bytes:
             return True
         counted = _values(text) * self.check_value + text.count(b"{") * self.check_object
         return counted + size * self.check_byte <= CHECK_NANOSECONDS
@@ -164,7 +166,7 @@ class SchemaCost:
         return _values(text) * self.list_value + len(text) * depth * self.list_byte <= REPORT_NANOSECONDS
 
 
-UNBOUNDED = SchemaCost(math.inf, math.inf, math.inf, math.inf, math.inf, frozenset(), can_cut=False)
+UNBOUNDED = SchemaCost(math.inf, math.inf, math.inf, math.inf, math.inf, 0, frozenset(), can_cut=False)
 
 
 def _values(text: bytes) -> int:
@@ -347,6 +349,7 @@ class _Counting:
             total.byte,
             times * (total.listed + total.faults * _FAULT) if is_bounded else math.inf,
             times * total.faults * _QUOTE_BYTE,
+            int(CHECK_NANOSECONDS / ((total.value + total.object) / 2 + total.byte)),
             frozenset(self.nodes),
             self.can_cut,
         )

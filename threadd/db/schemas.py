@@ -90,7 +90,7 @@ class Schema:
         try:
             return self._validator.is_valid(documents.native(instance))
         except ValueError as error:
-            raise InvalidInstanceError(f"instance cannot be validated: {error}") from error
+            raise InvalidInstanceError(f"instance cannot be validated: {reports.shortened(str(error))}") from error
 
     def violation(self, instance: Document) -> SchemaViolationError:
         """What is wrong with an instance that is not valid: field, rule and JSON pointer of the first violations."""
@@ -115,10 +115,11 @@ class Schema:
             raise InvalidIndexError("cannot index _id: every collection is ordered by it already")
         found = self.type_at(path)
         if found is None:
-            raise InvalidIndexError(f"collection schema does not contain path: {path!r}")
+            raise InvalidIndexError(f"collection schema does not contain path: {reports.shortened(repr(path))}")
         if not isinstance(found, str) or found not in INDEXABLE_TYPES:
             raise InvalidIndexError(
-                f"value not indexable: {path!r} is of type {found!r}, not string, number, integer or boolean",
+                f"value not indexable: {reports.shortened(repr(path))} is of type {reports.shortened(repr(found))}, "
+                "not string, number, integer or boolean",
             )
 
     def type_at(self, path: str) -> object | None:

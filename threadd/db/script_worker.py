@@ -11,6 +11,8 @@ from threadd.db import worker_frames
 
 MEMORY_BYTES = 64 * 1024 * 1024
 STACK_BYTES = 512 * 1024
+MAX_TEXT = 1_000
+"""How many characters of a script's own words are passed on where it refuses or fails."""
 
 _CALL = """
 (function (body, names, values) {
@@ -65,7 +67,7 @@ def answer(request: Request) -> Answer:
             return Answer()
         result = engine.eval(_CALL)(request.body, request.names, request.values)
     except quickjs.JSException as error:
-        return Answer(error=str(error).strip().split("\n", 1)[0])
+        return Answer(error=str(error).strip().split("\n", 1)[0][:MAX_TEXT])
     return Answer(result=result if isinstance(result, str) else "null")
 
 

@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 
 from threadd.db import documents
 from threadd.db.errors import InvalidScriptError, ScriptEngineError, ScriptError, WriteDeniedError
-from threadd.db.script_worker import Answer, Request
+from threadd.db.script_worker import MAX_TEXT, Answer, Request
 from threadd.db.workers import WorkerEndedError, WorkerPool, WorkerStartError, WorkerTimeoutError
 
 CALL_SECONDS = 1.0
 """What one call may take, by the wall clock."""
 
 _GREETING = Request("", "", "[]", only_compile=True)
+_MAX_RESULT = 12 * MAX_TEXT
+"""A character of a string may take so many in JSON."""
+
 _VALIDATOR_ARGUMENTS = "writer,event,instance"
 _FILTER_ARGUMENTS = "reader,instance"
 
@@ -69,8 +72,7 @@ class ScriptRunner:
         if result in ("false", "null"):
             raise WriteDeniedError
         if result != "true":
-            reason = json.loads(result)
-            raise WriteDeniedError(f"{WriteDeniedError.default_text}: {reason if isinstance(reason, str) else result}")
+            raise WriteDeniedError(f"{WriteDeniedError.default_text}: {_reason(result)}")
 
     async def filter(self, body: str, reader: str | None, instance: bytes) -> bytes | None:
         """Ask a read filter.
@@ -113,3 +115,11 @@ class ScriptRunner:
     async def close(self) -> None:
         """End all idle workers; busy ones end with the calls that wait for them."""
         await self._pool.close()
+
+
+def _reason(result: str) -> str:
+    """What a validator that did not return true says, from the JSON text of what it returned."""
+    if len(result) > _MAX_RESULT:
+        return result[:MAX_TEXT]
+    value = json.loads(result)
+    return (value if isinstance(value, str) else result)[:MAX_TEXT]
