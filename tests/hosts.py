@@ -78,6 +78,7 @@ class Host:
         self.engine = engine or MemoryEngine()
         self.threads = Threads(self.engine, HOST, os.urandom, time.time_ns)
         self.manager = Manager(self.engine, self.threads, time.time_ns, **options)
+        self.manager.schemas.compile_seconds, self.manager.schemas.check_seconds = 0.5, 0.3
         self.network = Network(self.engine, self.threads, tables.database, self.manager.app_of)
         self.closed = False
 

@@ -31,7 +31,7 @@ from threadd.db.errors import (
     SchemaEngineError,
     SchemaViolationError,
 )
-from threadd.db.schema_checks import TRANSACTION_SECONDS, Allowance, SchemaChecks
+from threadd.db.schema_checks import CONFIGS_SECONDS, TRANSACTION_SECONDS, Allowance, SchemaChecks
 from threadd.db.schema_worker import Answer, Checker, Outcome, Request
 from threadd.db.schemas import Schema
 from threadd.db.workers import PoolBusyError, WorkerPool
@@ -54,7 +54,7 @@ LIST = '{"content":[{"text":5,"type":"paragraph"}],"type":"list"}'
 
 @pytest.fixture
 async def checks():
-    checks = SchemaChecks()
+    checks = SchemaChecks(compile_seconds=0.5, check_seconds=0.3)
     yield checks
     await checks.close()
 
@@ -91,7 +91,7 @@ async def check(checks, schema, data, allowance=None):
     ],
 )
 async def test_what_is_cheap_never_goes_to_a_worker(checks, no_workers, schema, data):
-    await checks.check_config(CollectionConfig(THINGS, schema))
+    await checks.check_configs([CollectionConfig(THINGS, schema)])
     await check(checks, schema, data)
 
 
@@ -142,7 +142,7 @@ async def test_rich_text_that_is_wrong_14_levels_deep_is_described_without_a_wor
 
 @pytest.mark.parametrize(("schema", "data"), TOO_COSTLY.values(), ids=TOO_COSTLY)
 async def test_a_document_that_takes_too_long_is_refused_and_the_next_one_is_checked(checks, schema, data):
-    await checks.check_config(CollectionConfig(THINGS, schema))
+    await checks.check_configs([CollectionConfig(THINGS, schema)])
     with loop_stays_free(), pytest.raises(SchemaCostError, match="takes too long to check this document"):
         await check(checks, schema, data)
     with pytest.raises(SchemaViolationError, match=r"_id: 5 is not of type"):
@@ -153,7 +153,7 @@ async def test_a_document_that_takes_too_long_is_refused_and_the_next_one_is_che
 async def test_a_schema_that_is_costly_to_compile_is_compiled_by_a_worker_or_refused(checks, schema):
     with loop_stays_free():
         with suppress(InvalidSchemaError):
-            await checks.check_config(CollectionConfig(THINGS, schema))
+            await checks.check_configs([CollectionConfig(THINGS, schema)])
         assert collection_of(schema).schema is None
 
 
@@ -167,8 +167,31 @@ async def test_what_is_no_schema_is_refused_whatever_its_size(checks):
     ):
         indexes = tuple(Index(path) for path in paths)
         with pytest.raises(error):
-            await checks.check_config(CollectionConfig(THINGS, text(properties=properties), indexes))
-    await checks.check_config(CollectionConfig(THINGS, text(properties=large), (Index("f1"),)))
+            await checks.check_configs([CollectionConfig(THINGS, text(properties=properties), indexes)])
+    await checks.check_configs([CollectionConfig(THINGS, text(properties=large), (Index("f1"),))])
+
+
+async def test_all_schemas_of_a_call_share_an_allowance(checks, monkeypatch):
+    answers = [Answer(seconds=CONFIGS_SECONDS / 2)] * 2
+
+    async def answer(*_):
+        return answers.pop()
+
+    monkeypatch.setattr(WorkerPool, "call", answer)
+    with pytest.raises(InvalidSchemaError, match="all schemas"):
+        await checks.check_configs([CollectionConfig(THINGS, doubling(60))] * 3)
+    assert answers == []
+
+
+async def test_a_long_path_cannot_be_indexed(checks):
+    schema = text(properties={**ID, "a": {"$ref": "#"}, "b": {"type": "string"}})
+    for depth, refused in ((499, False), (500, True)):
+        config = CollectionConfig(THINGS, schema, (Index(".".join(["a"] * depth) + ".b"),))
+        if refused:
+            with pytest.raises(InvalidIndexError, match="1001 characters"):
+                await checks.check_configs([config])
+        else:
+            await checks.check_configs([config])
 
 
 async def test_a_large_schema_is_enforced_by_a_worker_with_the_time_of_the_change(checks):

@@ -81,10 +81,10 @@ class Catalogue:
         """Refuse a configuration that is none.
 
         Raises:
-            InvalidNameError, InvalidSchemaError, InvalidIndexError, SchemaEngineError: As `SchemaChecks.check_config`.
+            InvalidNameError, InvalidSchemaError, InvalidIndexError, SchemaEngineError: As `SchemaChecks.check_configs`.
             InvalidScriptError: As `check_scripts`.
         """
-        await self._services.schemas.check_config(config)
+        await self._services.schemas.check_configs([config])
         await check_scripts(self._services.scripts, config)
 
     async def add(self, config: CollectionConfig) -> None:

@@ -8,8 +8,7 @@ from hashlib import blake2b
 from store.databases import CollectionRow, IndexRow
 from store.engine import Transaction
 from store.numbers import Numbers
-from threadd.db.errors import InvalidIndexError, InvalidNameError
-from threadd.db.schema_reports import shortened
+from threadd.db.errors import InvalidNameError
 from threadd.db.schemas import Schema
 
 MAX_NAME_BYTES = 200
@@ -61,29 +60,6 @@ def check_name(name: str) -> None:
         raise InvalidNameError(f"name is {len(name)} characters long: at most {MAX_NAME_BYTES} are possible")
     if not _NAME.fullmatch(name):
         raise InvalidNameError
-
-
-def compile_schema(config: CollectionConfig) -> Schema | None:
-    """Check a whole configuration and compile its schema, as far as that is cheap.
-
-    Returns:
-        The schema; None where it is not cheap, and then neither it nor the paths of indexes were held against it.
-
-    Raises:
-        InvalidNameError: As `check_name`.
-        InvalidSchemaError: As `Schema`.
-        InvalidIndexError: A path cannot be indexed or is named twice.
-    """
-    check_name(config.name)
-    schema = Schema.if_cheap(config.schema)
-    paths: set[str] = set()
-    for index in config.indexes:
-        if schema is not None:
-            schema.check_index(index.path)
-        if index.path in paths:
-            raise InvalidIndexError(f"two indexes name the path {shortened(repr(index.path))}: name each path once")
-        paths.add(index.path)
-    return schema
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -127,7 +127,7 @@ class Database:
 
         Raises:
             CollectionExistsError: There is one of that name.
-            InvalidNameError, InvalidSchemaError, InvalidIndexError, SchemaEngineError: As `SchemaChecks.check_config`.
+            InvalidNameError, InvalidSchemaError, InvalidIndexError, SchemaEngineError: As `SchemaChecks.check_configs`.
             InvalidScriptError: As `check_scripts`.
         """
         await self._catalogue.check(config)
@@ -142,7 +142,7 @@ class Database:
         Raises:
             CollectionNotFoundError: There is none of that name; a name cannot be changed.
             IndexNotUniqueError: Instances share a value at the path of a new unique index; nothing is changed.
-            InvalidNameError, InvalidSchemaError, InvalidIndexError, SchemaEngineError: As `SchemaChecks.check_config`.
+            InvalidNameError, InvalidSchemaError, InvalidIndexError, SchemaEngineError: As `SchemaChecks.check_configs`.
             InvalidScriptError: As `check_scripts`.
         """
         await self._catalogue.check(config)

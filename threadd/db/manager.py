@@ -113,7 +113,7 @@ class Manager:
             DatabaseExistsError: The thread has a database here.
             ReadKeyRequiredError: The key opens only the outer records.
             CollectionExistsError: Two collections have the same name.
-            InvalidNameError, InvalidSchemaError, InvalidIndexError, SchemaEngineError: As `SchemaChecks.check_config`.
+            InvalidNameError, InvalidSchemaError, InvalidIndexError, SchemaEngineError: As `SchemaChecks.check_configs`.
             InvalidScriptError: As `check_scripts`.
             NetError: The thread cannot be made.
         """
@@ -121,8 +121,8 @@ class Manager:
             check_name(name)
         if key is not None and key.read is None:
             raise ReadKeyRequiredError
+        await self._services.schemas.check_configs(collections)
         for position, config in enumerate(collections):
-            await self._services.schemas.check_config(config)
             await check_scripts(self._services.scripts, config)
             if any(config.name == earlier.name for earlier in collections[:position]):
                 raise CollectionExistsError

@@ -4,10 +4,11 @@ What is cheap by `schema_costs`, as nearly everything is, is done at once; the r
 limit. The limit is one of CPU time, so that hosts judge a record alike.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from threadd.db import documents, schema_worker
-from threadd.db.collections import Collection, CollectionConfig, compile_schema, key_of_schema
+from threadd.db.collections import Collection, CollectionConfig, check_name, key_of_schema
 from threadd.db.documents import MODIFIED_FIELD, Document
 from threadd.db.errors import (
     InvalidIndexError,
@@ -17,7 +18,10 @@ from threadd.db.errors import (
     SchemaEngineError,
     SchemaViolationError,
 )
+from threadd.db.schema_reports import shortened
 from threadd.db.schema_worker import Answer, Outcome, Request
+from threadd.db.schemas import Schema
+from threadd.db.slices import Pacer
 from threadd.db.workers import (
     PoolBusyError,
     WorkerEndedError,
@@ -26,6 +30,9 @@ from threadd.db.workers import (
     WorkerStartError,
     WorkerTimeoutError,
 )
+
+CONFIGS_SECONDS = 10.0
+"""The CPU time that compiling all schemas of one call may take in workers."""
 
 TRANSACTION_SECONDS = 5.0
 """The CPU time that checking all documents of one transaction or record may take in workers."""
@@ -62,33 +69,63 @@ class SchemaChecks:
 
     Args:
         workers: How many costly ones may be under way at once.
+        compile_seconds: The CPU time that compiling a schema may take.
+        check_seconds: The CPU time that checking a document may take.
     """
 
-    def __init__(self, workers: int = 2) -> None:
+    def __init__(
+        self,
+        workers: int = 2,
+        *,
+        compile_seconds: float = schema_worker.COMPILE_SECONDS,
+        check_seconds: float = schema_worker.CHECK_SECONDS,
+    ) -> None:
+        self.compile_seconds = compile_seconds
+        self.check_seconds = check_seconds
         self.pool = WorkerPool(
             "threadd.db.schema_worker", Answer, schema_worker.GREETING, workers, _WALL_SECONDS, _WAIT_SECONDS
         )
 
-    async def check_config(self, config: CollectionConfig) -> None:
-        """Refuse a configuration whose name, schema or indexes are wrong.
+    async def check_configs(self, configs: Sequence[CollectionConfig]) -> None:
+        """Refuse configurations of which a name, a schema or an index is wrong.
 
         Raises:
-            InvalidNameError, InvalidIndexError: As `compile_schema`.
-            InvalidSchemaError: As `compile_schema`; or compiling the schema takes too long.
+            InvalidNameError: As `check_name`.
+            InvalidSchemaError: As `Schema`; or compiling a schema, or all of them, takes too long.
+            InvalidIndexError: A path cannot be indexed or is named twice.
             SchemaEngineError: No process could be had for it.
         """
-        if compile_schema(config) is None:
-            paths = tuple(index.path for index in config.indexes)
-            try:
-                self._raise_for(
-                    await self._ask(Request(key_of_schema(config.schema), index_paths=paths), config.schema)
-                )
-            except WorkerExhaustedError as error:
-                raise InvalidSchemaError(
-                    f"invalid schema: compiling it takes too long, and may take {schema_worker.COMPILE_SECONDS:g} s"
-                ) from error
-            except WorkerEndedError as error:
-                raise InvalidSchemaError("invalid schema: compiling it takes too much memory") from error
+        left = CONFIGS_SECONDS
+        for config in configs:
+            check_name(config.name)
+            _check_distinct(config)
+            schema = Schema.if_cheap(config.schema)
+            if schema is None:
+                left -= await self._compile_apart(config)
+                if left <= 0:
+                    raise InvalidSchemaError(
+                        f"invalid schema: compiling all schemas takes too long, and may take {CONFIGS_SECONDS:g} s"
+                    )
+            else:
+                pacer = Pacer()
+                for index in config.indexes:
+                    schema.check_index(index.path)
+                    if pacer.due():
+                        await pacer.pause()
+
+    async def _compile_apart(self, config: CollectionConfig) -> float:
+        """Compile a schema and hold indexes against it in a worker; gives the CPU time that it took."""
+        request = Request(key_of_schema(config.schema), index_paths=tuple(index.path for index in config.indexes))
+        try:
+            answer = await self._ask(request, config.schema)
+        except WorkerExhaustedError as error:
+            raise InvalidSchemaError(
+                f"invalid schema: compiling it takes too long, and may take {self.compile_seconds:g} s"
+            ) from error
+        except WorkerEndedError as error:
+            raise InvalidSchemaError("invalid schema: compiling it takes too much memory") from error
+        self._raise_for(answer)
+        return answer.seconds
 
     async def check(
         self, collection: Collection, instance: Document, text: bytes, timestamp: int, allowance: Allowance
@@ -127,9 +164,9 @@ class SchemaChecks:
         try:
             answer = await self._ask(request, collection.config.schema)
         except WorkerExhaustedError as error:
-            allowance.seconds -= schema_worker.CHECK_SECONDS
+            allowance.seconds -= self.check_seconds
             raise SchemaCostError(
-                f"the schema takes too long to check this document: a check may take {schema_worker.CHECK_SECONDS:g} s"
+                f"the schema takes too long to check this document: a check may take {self.check_seconds:g} s"
             ) from error
         except WorkerEndedError as error:
             raise SchemaCostError("the schema takes too much memory to check this document") from error
@@ -147,6 +184,7 @@ class SchemaChecks:
         return SchemaViolationError(answer.text)
 
     async def _ask(self, request: Request, schema: bytes) -> Answer:
+        request.compile_seconds, request.check_seconds = self.compile_seconds, self.check_seconds
         try:
             answer = await self.pool.call(request)
             if answer.outcome is Outcome.UNKNOWN_SCHEMA:
@@ -168,3 +206,11 @@ class SchemaChecks:
     async def close(self) -> None:
         """End all idle workers; busy ones end with the calls that wait for them."""
         await self.pool.close()
+
+
+def _check_distinct(config: CollectionConfig) -> None:
+    paths: set[str] = set()
+    for index in config.indexes:
+        if index.path in paths:
+            raise InvalidIndexError(f"two indexes name the path {shortened(repr(index.path))}: name each path once")
+        paths.add(index.path)

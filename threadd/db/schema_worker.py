@@ -36,6 +36,8 @@ class Request(msgspec.Struct, array_like=True):
         instance: The JSON text of a document to check; empty for none.
         timestamp: The time of its change, in ns.
         is_report: Whether to say what is wrong with the document, which is known not to be valid.
+        compile_seconds: The CPU time that compiling may take.
+        check_seconds: The CPU time that the rest may take.
     """
 
     key: bytes
@@ -44,6 +46,8 @@ class Request(msgspec.Struct, array_like=True):
     instance: bytes = b""
     timestamp: int = 0
     is_report: bool = False
+    compile_seconds: float = COMPILE_SECONDS
+    check_seconds: float = CHECK_SECONDS
 
 
 class Outcome(enum.IntEnum):
@@ -63,7 +67,7 @@ class Answer(msgspec.Struct, array_like=True):
     Args:
         outcome: See there.
         text: What is wrong, or "".
-        seconds: The CPU time that the check took.
+        seconds: The CPU time that it took.
     """
 
     outcome: Outcome = Outcome.FINE
@@ -82,46 +86,47 @@ class Checker:
 
     def answer(self, request: Request) -> Answer:
         """Answer one call."""
+        start = time.process_time()
         try:
             schema = self._schema(request)
-            if schema is None:
-                return Answer(Outcome.UNKNOWN_SCHEMA)
-            for path in request.index_paths:
-                schema.check_index(path)
-            return _checked(schema, request) if request.instance else Answer()
+            answer = Answer(Outcome.UNKNOWN_SCHEMA) if schema is None else _answer(schema, request)
         except InvalidSchemaError as error:
-            return Answer(Outcome.INVALID_SCHEMA, error.text)
+            answer = Answer(Outcome.INVALID_SCHEMA, error.text)
         except InvalidIndexError as error:
-            return Answer(Outcome.INVALID_INDEX, error.text)
+            answer = Answer(Outcome.INVALID_INDEX, error.text)
         except InvalidInstanceError as error:
-            return Answer(Outcome.INVALID_INSTANCE, error.text)
+            answer = Answer(Outcome.INVALID_INSTANCE, error.text)
+        answer.seconds = time.process_time() - start
+        return answer
 
     def _schema(self, request: Request) -> Schema | None:
         schema = self._schemas.get(request.key)
-        if schema is None and request.schema:
-            with worker_frames.cpu_limit(COMPILE_SECONDS):
+        if schema is not None:
+            self._schemas.move_to_end(request.key)
+        elif request.schema:
+            with worker_frames.cpu_limit(request.compile_seconds):
                 schema = Schema(request.schema)
             self._schemas[request.key] = schema
             while len(self._schemas) > _CACHED_SCHEMAS or self._size() > _CACHED_BYTES:
                 self._schemas.popitem(last=False)
-        if schema is not None and request.key in self._schemas:
-            self._schemas.move_to_end(request.key)
         return schema
 
     def _size(self) -> int:
         return sum(len(schema.text) for schema in self._schemas.values())
 
 
-def _checked(schema: Schema, request: Request) -> Answer:
-    start = time.process_time()
-    with worker_frames.cpu_limit(CHECK_SECONDS):
+def _answer(schema: Schema, request: Request) -> Answer:
+    with worker_frames.cpu_limit(request.check_seconds):
+        for path in request.index_paths:
+            schema.check_index(path)
+        if not request.instance:
+            return Answer()
         instance = documents.parse(request.instance)
         if schema.names_modified:
             instance[MODIFIED_FIELD] = request.timestamp
         if request.is_report:
             return Answer(Outcome.VIOLATION, schema.violation(instance).text)
-        outcome = Outcome.FINE if schema.allows(instance) else Outcome.VIOLATION
-    return Answer(outcome, seconds=time.process_time() - start)
+        return Answer(Outcome.FINE if schema.allows(instance) else Outcome.VIOLATION)
 
 
 if __name__ == "__main__":

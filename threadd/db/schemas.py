@@ -14,6 +14,9 @@ from threadd.db.documents import ID_FIELD, MODIFIED_FIELD, Document
 from threadd.db.errors import InvalidIndexError, InvalidInstanceError, InvalidSchemaError, SchemaViolationError
 from threadd.db.schema_costs import MAX_TEXT_BYTES, UNBOUNDED, SchemaCost, cost_of
 
+MAX_INDEX_PATH = 1_000
+"""How many characters the path of an index may have."""
+
 INDEXABLE_TYPES = frozenset({"string", "number", "integer", "boolean"})
 
 _DRAFT_7 = "http://json-schema.org/draft-07/schema#"
@@ -60,6 +63,7 @@ class Schema:
         self.text = text
         self.cost = cost
         self._root = root
+        self._targets: dict[int, Document] = {}
         self._validator = _compile(root)
         self._reporter: jsonschema_rs.Validator | None = None
         if self.type_at(ID_FIELD) != "string":
@@ -111,6 +115,8 @@ class Schema:
         Raises:
             InvalidIndexError: The path is `_id`, is not in the schema, or leads to no string, number or boolean.
         """
+        if len(path) > MAX_INDEX_PATH:
+            raise InvalidIndexError(f"a path of {len(path)} characters: at most {MAX_INDEX_PATH} can be indexed")
         if path == ID_FIELD:
             raise InvalidIndexError("cannot index _id: every collection is ordered by it already")
         found = self.type_at(path)
@@ -124,21 +130,30 @@ class Schema:
 
     def type_at(self, path: str) -> object | None:
         """The `type` of the schema at a dotted path, through `$ref`; None where the schema does not name the path."""
-        node: Any = self._root
+        node = self._root
         for name in path.split("."):
-            node = self._property(node, name)
-            if node is None:
+            found = self._property(node, name)
+            if found is None:
                 return None
-        found: object = self._resolved(node).get("type", "")
-        return found
+            node = found
+        kind: object = self._resolved(node).get("type", "")
+        return kind
 
-    def _property(self, node: object, name: str) -> Document | None:
+    def _property(self, node: Document, name: str) -> Document | None:
         properties = self._resolved(node).get("properties")
         found = properties.get(name) if isinstance(properties, dict) else None
         return found if isinstance(found, dict) else None
 
-    def _resolved(self, node: object) -> Document:
+    def _resolved(self, node: Document) -> Document:
         """The node itself or what its chain of references ends at; an empty schema where that is nothing."""
+        if "$ref" not in node:
+            return node
+        found = self._targets.get(id(node))
+        if found is None:
+            found = self._targets[id(node)] = self._end_of(node)
+        return found
+
+    def _end_of(self, node: object) -> Document:
         for _ in range(_MAX_REFERENCES):
             if not isinstance(node, dict):
                 return {}

@@ -244,7 +244,7 @@ class _Import:
     async def _take_collection(self, line: CollectionLine) -> None:
         indexes = tuple(Index(index.path, index.unique) for index in line.indexes)
         config = CollectionConfig(line.name, line.schema.encode(), indexes, line.write_validator, line.read_filter)
-        await self.schemas.check_config(config)
+        await self.schemas.check_configs([config])
         if line.name in self._collections:
             _refuse("the collection comes twice")
         row = self._collections[line.name] = new_row(self._pending, self.numbers, config)
