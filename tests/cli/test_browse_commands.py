@@ -1,6 +1,7 @@
 """The commands that show what is kept, with a daemon that runs and without."""
 
 import json
+import re
 import subprocess
 import time
 
@@ -100,6 +101,19 @@ def test_only_a_daemon_that_runs_has_a_status(kept):
     daemon.stop()
     with pytest.raises(DaemonError, match="no daemon runs"):
         daemon.run("status")
+
+
+def test_only_a_daemon_that_runs_makes_tokens(kept):
+    daemon, _ = kept
+    made = json.loads(daemon.run("token", "--json"))
+    assert made["seconds"] == 12 * 3600
+    tokens = {made["token"], daemon.run("token").strip(), daemon.run("token").strip()}
+    assert len(tokens) == 3
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", token) for token in tokens)
+    assert not any(token in daemon.said() for token in tokens)
+    daemon.stop()
+    with pytest.raises(DaemonError, match="no daemon runs"):
+        daemon.run("token")
 
 
 def test_changes_are_followed(kept):
