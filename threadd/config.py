@@ -6,6 +6,7 @@ Each setting has one name. A flag (``--hub-api``) beats the environment (``THREA
 
 import dataclasses
 import difflib
+import ipaddress
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,6 +30,7 @@ from threadd.setting_texts import (
     parse_endpoint,
     parse_file,
     parse_host_addr,
+    parse_networks,
     parse_positive,
     parse_secret,
     parse_smtp,
@@ -171,6 +173,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Host names that the threads grpc-web door is reached by, beside those of this machine.",
         "NAME,..|off",
     ),
+    Setting(
+        "trusted_proxy",
+        "off",
+        parse_networks,
+        "Proxies that are believed about where their clients are: at the grpc-web doors by X-Forwarded-For, at the "
+        "gRPC doors by the PROXY protocol. It is for logs and shares of what is limited; an address grants nothing.",
+        "ADDRESS[/BITS],..|off",
+    ),
     Setting("tls_cert", "off", parse_file, "Speak TLS at every door, with this certificate (PEM).", _FILE),
     Setting("tls_key", "off", parse_file, "The key of --tls-cert (PEM).", _FILE),
     Setting("threads_per_owner", "100", parse_count, "Threads one owner may have through the Hub; 0: any.", "COUNT"),
@@ -245,6 +255,7 @@ class Settings:
     threads_open: bool
     web_origin: frozenset[str]
     web_host: frozenset[str]
+    trusted_proxy: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
     tls_cert: Path | None
     tls_key: Path | None
     threads_per_owner: int

@@ -37,6 +37,7 @@ from threadd.web.measuring import Measures
 from threadd.web.operator_access import Access
 from threadd.web.operator_pages import OperatorPages
 from threadd.web.origins import ANY, OriginRule
+from threadd.web.proxies import TrustedProxies
 
 # How long calls in flight may take to end, in seconds; the whole drain stays below ten.
 _GRACE = 5.0
@@ -132,6 +133,7 @@ class _Doors:
         self._health = Health(lambda: rooms.engine.is_sound)
         self._doors: list[GrpcDoor | WebDoor | GatewayDoor] = []
         self._settings = settings
+        self._proxies = TrustedProxies(settings.trusted_proxy)
         self._rooms = rooms
         self._peers = peers
         self.measures = Measures(
@@ -227,7 +229,7 @@ class _Doors:
 
     async def _open_grpc(self, name: str, endpoint: Endpoint | None, dispatcher: Dispatcher, tls: Tls | None) -> None:
         if endpoint is not None:
-            await self._open_one(name, endpoint, GrpcDoor(dispatcher, endpoint.host, endpoint.port, tls))
+            await self._open_one(name, endpoint, GrpcDoor(dispatcher, endpoint.host, endpoint.port, tls, self._proxies))
 
     async def _open_web(
         self,
@@ -238,7 +240,9 @@ class _Doors:
         rule: OriginRule | None = None,
     ) -> None:
         if endpoint is not None:
-            await self._open_one(name, endpoint, WebDoor(dispatcher, endpoint.host, endpoint.port, tls, rule))
+            await self._open_one(
+                name, endpoint, WebDoor(dispatcher, endpoint.host, endpoint.port, tls, rule, self._proxies)
+            )
 
     async def _open_one(self, name: str, endpoint: Endpoint, door: GrpcDoor | WebDoor | GatewayDoor) -> None:
         port = await door.open()

@@ -175,6 +175,18 @@ def _web_host(text: str) -> str:
     return text
 
 
+def parse_networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Read IP addresses and networks, joined by commas, or ``off``."""
+    if text.lower() == _OFF:
+        return ()
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise ValueError(
+            f"is no list of addresses and networks ({error}); write for example 10.0.0.2,fd00::/8"
+        ) from None
+
+
 def parse_count(text: str) -> int:
     """Read a whole number of zero or more."""
     if not (text.isascii() and text.isdigit()):

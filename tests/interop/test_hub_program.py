@@ -136,7 +136,7 @@ def test_an_account_from_its_beginning_to_its_end(start_daemon, home):
 
 
 def test_usage_where_nothing_is_metered(start_daemon, home):
-    daemon = start_daemon()
+    daemon = start_daemon("--confirm", "auto")
     jane = home(daemon)
     jane.init("jane")
     said = jane.hub("billing", "usage")

@@ -42,10 +42,11 @@ async def until_wait(daemon, count):
     return found
 
 
-async def over_a_websocket(daemon, origin):
+async def over_a_websocket(daemon, origin, **headers):
     """The session that a sign-in as `local` over a websocket gives."""
     body = hubd_pb2.SigninRequest(username_or_email="local").SerializeToString()
-    async with connect(f"ws://{daemon.hub_web}{SIGN_IN}", subprotocols=["grpc-websockets"], origin=origin) as socket:
+    given = {"origin": origin, "additional_headers": {name.replace("_", "-"): value for name, value in headers.items()}}
+    async with connect(f"ws://{daemon.hub_web}{SIGN_IN}", subprotocols=["grpc-websockets"], **given) as socket:
         await socket.send(b"content-type: application/grpc-web+proto\r\n")
         await socket.send(b"\0" + struct.pack(">BI", 0, len(body)) + body)
         await socket.send(b"\1")
@@ -115,4 +116,17 @@ async def test_what_auto_signin_covers(start_daemon):
         await until_wait(daemon, 1)
         assert not call.done()
         call.cancel()
+    daemon.stop()
+
+
+async def test_what_a_trusted_proxy_says_of_its_client_is_shown_and_grants_nothing(start_daemon):
+    daemon = start_daemon("--trusted-proxy", "127.0.0.1")
+    forwarded = ["203.0.113.7", "127.0.0.1, 203.0.113.8", "127.0.0.1"]
+    signing = [asyncio.ensure_future(over_a_websocket(daemon, None, x_forwarded_for=said)) for said in forwarded]
+    found = await until_wait(daemon, len(signing))
+    assert {one["peer"] for one in found} == {"ipv4:203.0.113.7:0", "ipv4:203.0.113.8:0", "ipv4:127.0.0.1:0"}
+    assert not any(one.done() for one in signing)
+    for one in signing:
+        one.cancel()
+    await asyncio.gather(*signing, return_exceptions=True)
     daemon.stop()

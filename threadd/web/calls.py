@@ -17,6 +17,7 @@ from threadd.api.statuses import NOT_TAKEN, CallError
 from threadd.db.errors import StoppingError
 from threadd.web.metadata import status_fields
 from threadd.web.origins import OriginError, OriginRule
+from threadd.web.proxies import NO_PROXIES, TrustedProxies
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -136,10 +137,14 @@ class Calls:
     Args:
         dispatcher: Answers them.
         rule: Which pages and host names are answered; None for all.
+        proxies: Those that are believed about their clients.
     """
 
-    def __init__(self, dispatcher: Dispatcher, rule: OriginRule | None = None) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, rule: OriginRule | None = None, proxies: TrustedProxies = NO_PROXIES
+    ) -> None:
         self.dispatcher = dispatcher
+        self.proxies = proxies
         self._rule = rule
         self._tasks: set[asyncio.Task[None]] = set()
         self._none = asyncio.Event()

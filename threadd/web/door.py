@@ -8,6 +8,7 @@ from threadd.tls import Tls
 from threadd.web.app import web_app
 from threadd.web.calls import Calls
 from threadd.web.origins import OriginRule
+from threadd.web.proxies import NO_PROXIES, TrustedProxies
 from threadd.web.server import DoorServer, config_of
 from threadd.web.sockets import bind
 
@@ -33,13 +34,20 @@ class WebDoor:
         port: The port; 0 takes a free one.
         tls: What to speak TLS with; None for plain text.
         rule: Which pages and host names are answered; None for all.
+        proxies: Those that are believed about their clients, by `X-Forwarded-For`.
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, host: str, port: int, tls: Tls | None = None, rule: OriginRule | None = None
+        self,
+        dispatcher: Dispatcher,
+        host: str,
+        port: int,
+        tls: Tls | None = None,
+        rule: OriginRule | None = None,
+        proxies: TrustedProxies = NO_PROXIES,
     ) -> None:
         self._host = host
-        self._calls = Calls(dispatcher, rule)
+        self._calls = Calls(dispatcher, rule, proxies)
         self._tls = tls
         self._server: DoorServer | None = None
         self._serving: asyncio.Task[None] | None = None

@@ -109,13 +109,14 @@ class GrpcConnection(Http2Protocol):
     Args:
         dispatcher: Answers its calls.
         connections: Those of the door, which it joins and leaves.
+        peer: Where its client is, as gRPC writes it; empty for the address that the connection comes from.
     """
 
-    def __init__(self, dispatcher: Dispatcher, connections: Connections) -> None:
+    def __init__(self, dispatcher: Dispatcher, connections: Connections, peer: str = "") -> None:
         super().__init__(self)
         self._dispatcher = dispatcher
         self._connections = connections
-        self._peer = ""
+        self._peer = peer
         self._known: dict[int, _Request] = {}
         self._known_bytes = 0
         self._ending = False
@@ -123,7 +124,7 @@ class GrpcConnection(Http2Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
-        self._peer = peer_text(transport.get_extra_info("peername"))
+        self._peer = self._peer or peer_text(transport.get_extra_info("peername"))
         self._connections.add(self)
         super().connection_made(transport)
 

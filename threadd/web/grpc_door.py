@@ -9,6 +9,8 @@ from typing import Final
 from threadd.api.dispatcher import Dispatcher
 from threadd.tls import Tls
 from threadd.web.grpc_calls import Connections, GrpcConnection
+from threadd.web.proxied import ProxiedListener
+from threadd.web.proxies import NO_PROXIES, TrustedProxies
 from threadd.web.sockets import bind
 
 _KEEPALIVE_SECONDS: Final = 60.0
@@ -32,13 +34,22 @@ class GrpcDoor:
         host: An IP address or a host name, an IPv6 address without brackets.
         port: The port; 0 takes a free one.
         tls: What to speak TLS with; None for plain text.
+        proxies: Those that are believed about their clients, by the PROXY protocol.
     """
 
-    def __init__(self, dispatcher: Dispatcher, host: str, port: int, tls: Tls | None = None) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        host: str,
+        port: int,
+        tls: Tls | None = None,
+        proxies: TrustedProxies = NO_PROXIES,
+    ) -> None:
         self._dispatcher = dispatcher
+        self._proxies = proxies
         self._host = host
         self._tls = tls
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | ProxiedListener] = []
         self._connections = Connections()
         self._watching: asyncio.Task[None] | None = None
         self.port = port
@@ -63,12 +74,15 @@ class GrpcDoor:
         loop = asyncio.get_running_loop()
         context = None if self._tls is None else self._tls.grpc_context
         for bound in sockets:
-            self._servers.append(await loop.create_server(self._connection, sock=bound, ssl=context, backlog=1024))
+            if self._proxies.networks:
+                self._servers.append(ProxiedListener(bound, self._connection, context, self._proxies))
+            else:
+                self._servers.append(await loop.create_server(self._connection, sock=bound, ssl=context, backlog=1024))
         self._watching = asyncio.create_task(self._watch(), name=f"keepalive of port {self.port}")
         return self.port
 
-    def _connection(self) -> GrpcConnection:
-        return GrpcConnection(self._dispatcher, self._connections)
+    def _connection(self, peer: str = "") -> GrpcConnection:
+        return GrpcConnection(self._dispatcher, self._connections, peer)
 
     async def _watch(self) -> None:
         while True:

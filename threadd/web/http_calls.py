@@ -48,7 +48,7 @@ class HttpCalls:
     async def _run(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         dispatcher = self._calls.dispatcher
         is_text = _media_type(headers).startswith(_TEXT)
-        replies = _HttpReplies(peer_of(scope), send, headers, encode_text if is_text else bytes)
+        replies = _HttpReplies(peer_of(scope, self._calls.proxies), send, headers, encode_text if is_text else bytes)
         try:
             fields = metadata.from_fields(scope["headers"])
             timeout = metadata.timeout_of(fields)

@@ -73,7 +73,7 @@ class WebsocketCalls:
 
     async def _run(self, scope: Scope, first: Message, receive: Receive, send: Send) -> None:
         dispatcher = self._calls.dispatcher
-        replies = _WebsocketReplies(peer_of(scope), send)
+        replies = _WebsocketReplies(peer_of(scope, self._calls.proxies), send)
         method = scope["path"]
         try:
             fields = metadata.from_lines(_binary(first)) + _origin(scope)
