@@ -27,7 +27,7 @@ from net.thread_id import ThreadID
 from net.thread_info import AppendedRecord, ThreadInfo
 from net.thread_key import ThreadKey
 from net.threads import Threads, record_row
-from store import branches, deletions
+from store import background, branches, deletions
 from store import records as record_rows
 from store.blocks import BlockKind
 from store.deletions import Deletion
@@ -360,7 +360,7 @@ class Network:
             raise ThreadNotFoundError(f"cannot retrieve thread from self: {error.text}") from error
 
     def _start_sweep(self, thread_number: int) -> None:
-        task = asyncio.create_task(self._sweep(Deletion(thread_number)), name="sweep of a thread")
+        task = background.spawn("deletions", lambda: self._sweep(Deletion(thread_number)))
         self._sweeps.add(task)
         task.add_done_callback(self._sweeps.discard)
 

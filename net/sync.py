@@ -8,10 +8,11 @@ was missed (cycle and numbers: threads-protocol.md, "Peer protocol").
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from net.address_book import AddressBook
 from net.errors import SubscriberTooSlowError, ThreadNotFoundError
@@ -24,6 +25,7 @@ from net.remote_logs import hosts_of
 from net.thread_id import ThreadID
 from net.thread_info import AppendedRecord
 from net.threads import Threads
+from store import background
 from store import threads as rows
 from store.engine import Engine
 from store.errors import ThreaddError
@@ -33,6 +35,7 @@ CYCLE_SECONDS = 10.0
 THREADS_PER_EXCHANGE = 10
 
 FIRST_RETRY_SECONDS = 1.0
+_BACKGROUND = "exchange with peers"
 LAST_RETRY_SECONDS = 300.0
 
 _CONFIRM_SECONDS = (0.1, 0.3, 1.0, 3.0)
@@ -142,8 +145,8 @@ class Sync:
         """Begin: dial the hosts of all threads, compare, pull and push."""
         for thread in self._threads.list(self._engine):
             self.has_changed(thread)
-        self._spawn(self._follow)
-        self._spawn(self._cycle)
+        self._spawn(self._follow, restart=FIRST_RETRY_SECONDS)
+        self._spawn(self._cycle, restart=FIRST_RETRY_SECONDS)
 
     async def close(self) -> None:
         """End all work; what is not done is done after the next start."""
@@ -249,16 +252,10 @@ class Sync:
             self._spawn(partial(self._work, peer, peer.pulls, self._pull_some))
         return peer
 
-    def _spawn(self, work: Callable[[], Awaitable[None]]) -> None:
-        async def run() -> None:
-            try:
-                await work()
-            except Exception:  # a bug in one part, told with its trace, is not to end the rest unheard
-                log.exception("a part of the exchange with other hosts failed")
-
+    def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]], restart: float | None = None) -> None:
         if self._closing:
             return
-        task = asyncio.create_task(run())
+        task = background.spawn(_BACKGROUND, work, restart=restart, sleep=self._sleep)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -326,6 +323,11 @@ class Sync:
                 except ThreaddError as error:
                     peer.last_error = error.text
                     log.warning("exchange with a peer: %s", error.text)
+                except Exception as error:  # noqa: BLE001  a bug in one exchange is not to end all with this host
+                    background.record_failure(_BACKGROUND, error)
+                    peer.last_error = "an internal error, which is in the log"
+                    peer.failures += 1
+                    await self._rest(peer)
                 else:
                     peer.failures = 0
                     peer.last_contact = self._clock()

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from typing import Self, TypeVar
 
 import lmdb
 
-from store import failpoints
+from store import background, failpoints
 from store.engine import Commit, Snapshot, Transaction
 from store.errors import ConflictError, StoreError, StoreFullError
 from store.failpoints import Failpoint
@@ -218,7 +218,13 @@ class LmdbEngine:
             ended = job is None
             crowded = len(batch) > 1
             if batch:
-                self._report(self._commit_batch(batch))
+                try:
+                    outcomes = self._commit_batch(batch)
+                except Exception as error:  # noqa: BLE001  callers must hear of it, and nothing more is written
+                    background.record_failure("store writer", error)
+                    self._broken = StoreError(f"the store failed ({error}): restart the daemon")
+                    outcomes = [(job, self._broken) for job in batch]
+                self._report(outcomes)
 
     def _commit_batch(self, batch: list[_Job]) -> list[tuple[_Job, StoreError | None]]:
         """Write a batch: each transaction whose requirements hold, all with one sync."""
@@ -272,8 +278,9 @@ class LmdbEngine:
         return False
 
     def _report(self, outcomes: list[tuple[_Job, StoreError | None]]) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_settle, outcomes)
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended, and nobody waits
+                self._loop.call_soon_threadsafe(_settle, outcomes)
 
 
 def _begin(environment: lmdb.Environment) -> "lmdb.Transaction[bytes]":

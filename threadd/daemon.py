@@ -14,6 +14,7 @@ import structlog
 
 from net import tokens
 from net.multiaddr import Multiaddr
+from store import background
 from store.accounts import ApiKeyRow
 from threadd.api.dispatcher import Dispatcher
 from threadd.api.doors import Services, hub_dispatcher, threads_dispatcher
@@ -71,6 +72,7 @@ async def run(settings: Settings, output: TextIO | None = None) -> None:
     """
     output = output or sys.stdout
     stop = asyncio.Event()
+    background.watch_process(asyncio.get_running_loop())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:

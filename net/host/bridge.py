@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 import trio
 
 from net.peer_errors import HostError
+from store import background
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -160,6 +161,8 @@ class TrioThread:
     def _run(self, started: "asyncio.Future[None]") -> None:
         try:
             trio.run(self._serve, started)
+        except Exception as error:  # noqa: BLE001  the thread ends with it
+            background.record_failure(self._name, error)
         finally:
             self.call_soon(_set, self._ended, None)
 

@@ -18,6 +18,7 @@ from net.host.library import Identify, IOException, Muxed, Socket, Stream, agree
 from net.keys import PublicKey
 from net.multiaddr import Multiaddr
 from net.peer_errors import PeerUnreachableError
+from store import background
 
 THREAD = "/thread/0.0.1"
 IDENTIFY = "/ipfs/id/1.0.0"
@@ -199,6 +200,9 @@ class Connection:
                 await self.bitswap.hear(stream)
         except (PeerUnreachableError, IOException, NetError, ValueError) as error:
             log.debug("a stream of %s ends: %r", self.address, error)
+            await stream.reset()
+        except Exception as error:  # noqa: BLE001  what a bug makes of one stream does not end the connection
+            background.record_failure("streams of peers", error)
             await stream.reset()
         else:
             await stream.close()

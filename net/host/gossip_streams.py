@@ -15,6 +15,7 @@ from net.host.gossip import BadGossipError, Gossip, GossipRouter
 from net.host.library import IOException, Stream
 from net.keys import PrivateKey
 from net.peer_errors import PeerUnreachableError
+from store import background
 
 Take = Callable[[bytes, str, bytes], Awaitable[bool]]
 """Takes what a peer brings: its ID, the topic and the message; tells whether that is good, so that others get it."""
@@ -120,8 +121,8 @@ class GossipStreams:
     async def _is_good(self, peer: bytes, said: Gossip) -> bool:
         try:
             return await self._take(peer, said.topic, said.data)
-        except Exception:  # what a bug makes of one message, told with its trace, does not end the connection
-            log.exception("a message by pubsub failed")
+        except Exception as error:  # noqa: BLE001  what a bug makes of one message does not end the connection
+            background.record_failure("gossip", error)
             return False
 
     def _refuse(self, reason: str) -> None:

@@ -9,6 +9,7 @@ import trio
 from net.host.library import IOException, Stream
 from net.peer_errors import PeerRefusedError, PeerTooSlowError, PeerUnreachableError
 from net.stream_grpc import BrokenStreamError, Called, Cancelled, Event, Failed, GrpcClient, GrpcServer, Replied
+from store import background
 from store.errors import StatusCode, ThreaddError
 
 Handler = Callable[[bytes, str, bytes], Awaitable[bytes]]
@@ -186,8 +187,8 @@ class _Serving:
                 self._server.fail(called.call, StatusCode.DEADLINE_EXCEEDED, "context deadline exceeded")
             except ThreaddError as error:
                 self._server.fail(called.call, error.code, error.text)
-            except Exception:  # what a bug makes of one call, told with its trace, does not end the others
-                log.exception("a call of a peer failed: %s", called.method)
+            except Exception as error:  # noqa: BLE001  what a bug makes of one call does not end the others
+                background.record_failure("calls of peers", error)
                 self._server.fail(called.call, StatusCode.INTERNAL, "internal error")
             else:
                 self._server.reply(called.call, body)

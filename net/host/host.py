@@ -7,7 +7,9 @@ import trio
 
 from net.host.bridge import TrioThread
 from net.host.connection import Services
+from net.host.gossip import HEARTBEAT_SECONDS
 from net.host.gossip_streams import GossipStreams
+from net.host.guards import guarded
 from net.host.switch import Switch
 from net.keys import PrivateKey
 from net.multiaddr import Multiaddr
@@ -225,7 +227,7 @@ class Host:
     async def _open(self, listen: Multiaddr | None) -> Multiaddr | None:
         if self._take is not None:
             self._gossip = GossipStreams(self._key, self._hear)
-            self._thread.nursery.start_soon(self._gossip.run)
+            self._thread.nursery.start_soon(guarded, "gossip", self._gossip.run, HEARTBEAT_SECONDS)
         services = Services(
             self._key.public,
             self._announce,

@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
 from net.host.connection import Connection, Services, Started, endpoint, tcp_address
+from net.host.guards import guarded
 from net.host.library import Socket, Upgrades
 from net.keys import PrivateKey, PublicKey
 from net.multiaddr import Multiaddr
@@ -84,7 +86,7 @@ class Switch:
             listeners = await trio.open_tcp_listeners(where[1], host=where[0])
         except OSError as error:
             raise HostError(f"cannot listen on {address}: {error.strerror or error}") from error
-        self._nursery.start_soon(self._serve, listeners)
+        self._nursery.start_soon(guarded, "listening for peers", partial(self._serve, list(listeners)))
         port = listeners[0].socket.getsockname()[1]
         name, value = address.parts[0]
         return Multiaddr.from_text(f"/{name}/{value}/tcp/{port}")
@@ -175,7 +177,7 @@ class Switch:
         dial = self._dials.get(wanted)
         if dial is None:
             dial = self._dials[wanted] = _Dial()
-            self._nursery.start_soon(self._dial_all, peer, addresses, dial)
+            self._nursery.start_soon(guarded, "dials", partial(self._dial_all, peer, addresses, dial))
         await dial.done.wait()
         if dial.connection is None:
             raise PeerUnreachableError(dial.error)

@@ -9,10 +9,10 @@ from typing import Final
 import structlog
 
 from net.thread_id import ThreadID
+from store import background, tables
 from store import buckets as rows
 from store import databases as database_rows
 from store import documents as document_rows
-from store import tables
 from store import threads as thread_rows
 from store.buckets import BucketRow
 from store.engine import Engine, Reader, Transaction
@@ -60,7 +60,7 @@ class Sweeping:
     def start(self) -> None:
         """Begin to sweep, at first what a crash may have left."""
         self._asked.set()
-        self._task = asyncio.ensure_future(self._run())
+        self._task = background.spawn("sweep of blocks", self._run, restart=self.rest)
 
     async def close(self) -> None:
         """Sweep no more; a sweep that runs is given up."""
@@ -92,6 +92,9 @@ class Sweeping:
                 await self.sweep()
             except ThreaddError as error:
                 log.warning("a sweep of blocks was given up", reason=error.text)
+            except Exception as error:  # noqa: BLE001  a bug is told of, and the sweep tried again
+                background.record_failure("sweep of blocks", error)
+                self._asked.set()
             # A sweep looks at all buckets: where that takes long, it is done less often.
             rest = max(self.rest, _REST_FACTOR * (time.monotonic() - began))
 

@@ -12,8 +12,8 @@ from net.remote_logs import RemoteLog, stage_logs
 from net.thread_id import ThreadID
 from net.thread_key import ThreadKey
 from net.threads import Threads
+from store import background, failpoints, stale_indexes
 from store import databases as database_rows
-from store import failpoints, stale_indexes
 from store.databases import DatabaseRow
 from store.engine import Engine, Transaction
 from store.errors import ThreaddError
@@ -37,6 +37,7 @@ from threadd.db.sweeper import Sweeper
 from threadd.db.timestamps import InstanceIDs
 
 DEFAULT_NAME = "unnamed"
+_REBUILDING = "rebuilding of indexes"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -82,7 +83,9 @@ class Manager:
         self._making: set[ThreadID] = set()
         self._sweeper.start()
         stale = stale_indexes.threads_with_marks(engine)
-        self._rebuilder = asyncio.create_task(self._rebuild_indexes(stale), name="index rebuilder") if stale else None
+        self._rebuilder: asyncio.Task[None] | None = None
+        if stale:
+            self._rebuilder = background.spawn(_REBUILDING, lambda: self._rebuild_indexes(stale))
 
     async def new_db(
         self,
@@ -260,6 +263,8 @@ class Manager:
                     await database.rebuild_indexes()
             except ThreaddError as error:
                 log.warning("indexes are rebuilt at the next write", thread=number, reason=error.text)
+            except Exception as error:  # noqa: BLE001  a bug with one database is told of, and the next one's turn comes
+                background.record_failure(_REBUILDING, error)
 
     def _forget(self, database: Database) -> None:
         if self._open.get(database.thread_id) is database:

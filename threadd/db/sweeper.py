@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from store import deletions, failpoints
+from store import background, deletions, failpoints
 from store.deletions import Deletion
 from store.engine import Engine
 from store.errors import StoreError
@@ -13,6 +13,7 @@ from store.failpoints import Failpoint
 
 _PAUSE_SECONDS = 0.01
 _RETRY_SECONDS = 30.0
+_NAME = "deletions"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -33,8 +34,7 @@ class Sweeper:
 
     def start(self) -> None:
         """Begin; call it on the event loop's thread."""
-        self._wanted.set()
-        self._task = asyncio.create_task(self._run(), name="sweeper")
+        self._task = background.spawn(_NAME, self._run, restart=_RETRY_SECONDS)
 
     def wake(self) -> None:
         """Say that there is a new mark on disk."""
@@ -47,16 +47,27 @@ class Sweeper:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
+        self._wanted.set()  # at first, and after a failure, for all that is left
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            try:
-                for deletion in [mark for mark in deletions.list_marks(self.engine) if mark not in self.held]:
-                    await self._sweep(deletion)
-            except StoreError as error:
-                log.warning("deletion goes on later", reason=error.text)
+            if not await self._sweep_all():
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._wanted.set()
+
+    async def _sweep_all(self) -> bool:
+        """Work off all marks; tells whether nothing is left to be tried again."""
+        is_done = True
+        for deletion in [mark for mark in deletions.list_marks(self.engine) if mark not in self.held]:
+            try:
+                await self._sweep(deletion)
+            except StoreError as error:
+                log.warning("deletion goes on later", reason=error.text)
+                return False
+            except Exception as error:  # noqa: BLE001  a bug with one mark is told of, and the next one's turn comes
+                background.record_failure(_NAME, error)
+                is_done = False
+        return is_done
 
     async def _sweep(self, deletion: Deletion) -> None:
         left = True

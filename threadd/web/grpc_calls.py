@@ -12,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
+from store import background
 from store.errors import StatusCode, ThreaddError
 from threadd.api.dispatcher import REQUEST_ID, Call, CallHead, Dispatcher, require_time
 from threadd.api.statuses import NOT_TAKEN, CallError, DeadlineError, InvalidRequestError, call_error
@@ -213,6 +214,7 @@ class GrpcConnection(Http2Protocol):
         task: asyncio.Task[None] = self._loop.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        background.watch("calls", task)
         return task
 
     async def answer(self, stream: Stream, call: Call, body: bytes) -> None:

@@ -6,6 +6,7 @@ It takes the place of grpc.aio at the doors: see decision 0006 for what that is 
 import asyncio
 from typing import Final
 
+from store import background
 from threadd.api.dispatcher import Dispatcher
 from threadd.tls import Tls
 from threadd.web.grpc_calls import Connections, GrpcConnection
@@ -78,7 +79,7 @@ class GrpcDoor:
                 self._servers.append(ProxiedListener(bound, self._connection, context, self._proxies))
             else:
                 self._servers.append(await loop.create_server(self._connection, sock=bound, ssl=context, backlog=1024))
-        self._watching = asyncio.create_task(self._watch(), name=f"keepalive of port {self.port}")
+        self._watching = background.spawn("keepalive", self._watch, restart=_LOOK_SECONDS)
         return self.port
 
     def _connection(self, peer: str = "") -> GrpcConnection:

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from store import background
 from store.engine import Engine
 from store.errors import StatusCode
 from threadd import logs
@@ -78,7 +79,10 @@ class Measures:
 
     def start(self) -> None:
         """Begin to measure."""
-        self._tasks = [asyncio.create_task(self._watch_loop()), asyncio.create_task(self._sample())]
+        self._tasks = [
+            background.spawn("measuring", self._watch_loop, restart=SAMPLE_SECONDS),
+            background.spawn("measuring", self._sample, restart=SAMPLE_SECONDS),
+        ]
 
     async def close(self) -> None:
         """Measure no more."""

@@ -13,6 +13,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from store import background
 from threadd.web.measuring import Measures
 
 
@@ -35,6 +36,14 @@ class _DaemonCollector(Collector):
         )
         yield from self._calls()
         yield from self._store()
+        failed = CounterMetricFamily(
+            "threadd_background_task_failures",
+            "How often work in the background failed in a way that nobody foresaw; the log has the trace.",
+            labels=["task"],
+        )
+        for task, number in background.failures().items():
+            failed.add_metric([task], number)
+        yield failed
         delays = HistogramMetricFamily("threadd_event_loop_delay_seconds", "How late the event loop is.")
         delays.add_metric([], self._measures.delays.buckets(), self._measures.delays.total)
         yield delays

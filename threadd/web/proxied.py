@@ -8,10 +8,12 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
 
+from store import background
 from threadd.web.peers import peer_text
 from threadd.web.proxies import MAX_HEADER_BYTES, ProxyHeaderError, TrustedProxies, read_header
 
@@ -20,6 +22,7 @@ HEADER_SECONDS = 5.0
 
 _LOOK_SECONDS: Final = 0.02
 _PAUSE_SECONDS: Final = 1.0
+_NAME: Final = "proxied connections"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -47,7 +50,7 @@ class ProxiedListener:
         self._proxies = proxies
         self._loop = asyncio.get_running_loop()
         self._beginning: set[asyncio.Task[None]] = set()
-        self._accepting = self._loop.create_task(self._accept(), name=f"proxied connections at {bound.getsockname()}")
+        self._accepting = background.spawn(_NAME, self._accept, restart=_PAUSE_SECONDS)
 
     def close(self) -> None:
         """Accept no more; connections that have begun stay."""
@@ -65,7 +68,7 @@ class ProxiedListener:
                 log.warning("cannot accept a connection", error=str(error))
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
-            task = self._loop.create_task(self._begin(accepted, address))
+            task = background.spawn(_NAME, partial(self._begin, accepted, address))
             self._beginning.add(task)
             task.add_done_callback(self._beginning.discard)
 

@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from store import background
 from threadd.tls import Tls
 from threadd.web.hosts import WellFormedRequests
 from threadd.web.sockets import DoorError
@@ -63,6 +64,7 @@ class DoorServer(uvicorn.Server):
         started.cancel()
         if serving.done():
             raise DoorError(f"cannot listen on port {sockets[0].getsockname()[1]}") from serving.exception()
+        background.watch("web server", serving)
         return serving
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

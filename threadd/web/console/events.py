@@ -4,9 +4,11 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Final
 
 from net.keys import PublicKey
+from store import background
 from store.errors import ThreaddError
 from threadd.db.database import Database
 from threadd.db.following import Event
@@ -24,7 +26,7 @@ async def stream(database: Database, reader: PublicKey, position: int | None) ->
         position: After which to go on; None for now. One that is gone is now.
     """
     queue: asyncio.Queue[bytes | None] = asyncio.Queue(100)
-    feeding = asyncio.create_task(_feed(database, reader, position, queue))
+    feeding = background.spawn("events of the console", partial(_feed, database, reader, position, queue))
     try:
         while True:
             try:
@@ -50,8 +52,16 @@ async def _feed(
                 async for event in events:
                     await queue.put(_message(event))
     except ThreaddError as error:
-        await queue.put(f"event: end\ndata: {json.dumps(error.text)}\n\n".encode())
+        await queue.put(_end(error.text))
+    except Exception:
+        await queue.put(_end("an internal error, which is in the log"))
+        await queue.put(None)
+        raise
     await queue.put(None)
+
+
+def _end(text: str) -> bytes:
+    return f"event: end\ndata: {json.dumps(text)}\n\n".encode()
 
 
 def _message(event: Event) -> bytes:
