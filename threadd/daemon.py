@@ -16,6 +16,7 @@ from net import tokens
 from net.multiaddr import Multiaddr
 from store import background
 from store.accounts import ApiKeyRow
+from threadd.api.budgets import Budgets
 from threadd.api.dispatcher import Dispatcher
 from threadd.api.doors import Services, hub_dispatcher, threads_dispatcher
 from threadd.api.health_service import Health
@@ -176,8 +177,18 @@ class _Doors:
         settings = self._settings
         calls = self.measures.calls
         limits, size = _limits(settings), settings.max_message
-        hub = hub_dispatcher(services, self._rooms.hub, max_message_bytes=size, observer=calls["hub"], limits=limits)
-        threads = threads_dispatcher(services, max_message_bytes=size, observer=calls["threads"], limits=limits)
+        budgets = Budgets.of(size, limits.streams)
+        hub = hub_dispatcher(
+            services,
+            self._rooms.hub,
+            max_message_bytes=size,
+            observer=calls["hub"],
+            limits=limits,
+            budgets=budgets,
+        )
+        threads = threads_dispatcher(
+            services, max_message_bytes=size, observer=calls["threads"], limits=limits, budgets=budgets
+        )
         for dispatcher in (hub, threads):
             self._rooms.hub.hear_of_withdrawals(dispatcher.look_again)
         self.measures.start()

@@ -32,6 +32,7 @@ from threadd.web.http2_frames import (
     are_trailers,
     frame,
     literal,
+    string,
 )
 
 REQUEST = [
@@ -64,7 +65,7 @@ class Server:
     def received(self, stream, data):
         self.bodies[stream.id] += data
         if self.take:
-            self.connection.consumed(stream, len(data))
+            self.connection.allow(stream, len(data))
 
     def half_closed(self, stream):
         self.seen.append(("half closed", stream.id))
@@ -206,9 +207,32 @@ def test_pings_are_answered_and_headers_may_be_cut():
     client.talk()
     assert any(isinstance(event, PingAckReceived) for event in client.events)
     stream = client.h2.get_next_available_stream_id()
-    client.h2.send_headers(stream, [*REQUEST, ("x-long", "y" * 40_000)], end_stream=True)
+    client.h2.send_headers(stream, [*REQUEST, ("x-long", "y" * 15_000)], end_stream=True)
     client.talk(3)
-    assert client.server.headers[-1] == (b"x-long", b"y" * 40_000)
+    assert client.server.headers[-1] == (b"x-long", b"y" * 15_000)
+    block = request_block() + literal(b"x-long", b"z" * 15_000)
+    pieces = [block[at : at + 1000] for at in range(0, len(block), 1000)]
+    client.server.connection.receive(frame(Kind.HEADERS, 1, stream + 2, pieces[0]))
+    for piece in pieces[1:-1]:
+        client.server.connection.receive(frame(Kind.CONTINUATION, 0, stream + 2, piece))
+    client.server.connection.receive(frame(Kind.CONTINUATION, 4, stream + 2, pieces[-1]))
+    assert client.server.headers[-1] == (b"x-long", b"z" * 15_000)
+
+
+def test_headers_count_as_they_are_kept_and_not_as_they_were_sent():
+    """A few bytes that name an entry of the table many times."""
+    large = b"\x40" + string(b"x-long") + string(b"y" * 3_900)
+    for times, fits in ((3, True), (4, True), (5, False)):
+        server = Server()
+        server.connection.receive(PREFACE + SETTINGS)
+        server.connection.receive(frame(Kind.HEADERS, 5, 1, request_block() + large))
+        block = request_block() + bytes([0x80 | 62]) * times
+        if fits:
+            server.connection.receive(frame(Kind.HEADERS, 5, 3, block))
+            assert server.headers.count((b"x-long", b"y" * 3_900)) == times
+        else:
+            with pytest.raises(ConnectionEndedError, match="headers cannot be read"):
+                server.connection.receive(frame(Kind.HEADERS, 5, 3, block))
 
 
 def test_headers_that_point_into_the_table_mean_what_they_meant_until_it_changes():

@@ -63,7 +63,7 @@ class Server:
         self.streams[stream.id] = stream
 
     def received(self, stream, data):
-        self.connection.consumed(stream, len(data))
+        self.connection.allow(stream, len(data))
 
     def half_closed(self, stream):
         pass

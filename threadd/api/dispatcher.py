@@ -15,7 +15,6 @@ A servicer is any object with one method per rpc, named in snake case (`FindByID
 An rpc that the servicer has no method for answers UNIMPLEMENTED.
 """
 
-import asyncio
 import itertools
 import re
 import secrets
@@ -31,12 +30,13 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from store.errors import StatusCode
+from threadd.api.budgets import BudgetError, Budgets, Pool
+from threadd.api.deadlines import require_time, until
 from threadd.api.limits import DEFAULTS, Check, Limits, OpenStreams
 from threadd.api.long_calls import LongCalls
 from threadd.api.observing import Observer
 from threadd.api.principals import Holder, Principal
 from threadd.api.statuses import (
-    DeadlineError,
     InvalidRequestError,
     MessageTooLargeError,
     NoIdentityError,
@@ -106,12 +106,13 @@ class CallHead:
         transport: What carries the call.
         deadline: When the dispatcher has to end the call, in the seconds of the event loop's clock. None where there is
             no deadline, or the transport ends the call by itself (see `require_time`).
+        size: The size of its headers in bytes, as RFC 7541 (4.1) counts it.
 
     Attributes:
         metadata: The values by name, in the order in which they came.
     """
 
-    __slots__ = ("_request_id", "deadline", "metadata", "method", "transport")
+    __slots__ = ("_request_id", "deadline", "metadata", "method", "size", "transport")
 
     def __init__(
         self,
@@ -119,6 +120,7 @@ class CallHead:
         metadata: Iterable[tuple[str, str | bytes]] = (),
         transport: Transport = Peer(),
         deadline: float | None = None,
+        size: int = 0,
     ) -> None:
         self.method = method
         self.metadata: dict[str, list[Any]] = {}
@@ -126,6 +128,7 @@ class CallHead:
             self.metadata.setdefault(name, []).append(value)
         self.transport = transport
         self.deadline = deadline
+        self.size = size
         self._request_id = ""
 
     def request_id(self) -> str:
@@ -143,20 +146,30 @@ class CallHead:
 
 
 class Call:
-    """One call that was admitted; `Dispatcher.admit` makes it.
+    """One call that was admitted; `Dispatcher.admit` makes it, and its transport closes it.
 
     Args:
         head: What its headers say.
         principal: Who makes it.
+        holder: Whose share of the budgets it draws on.
         bound: What runs it.
+        headers: The pool that its headers were taken of.
     """
 
-    __slots__ = ("bound", "head", "principal")
+    __slots__ = ("_headers", "bound", "head", "holder", "principal")
 
-    def __init__(self, head: CallHead, principal: Principal, bound: "Bound") -> None:
+    def __init__(self, head: CallHead, principal: Principal, holder: Holder, bound: "Bound", headers: Pool) -> None:
         self.head = head
         self.principal = principal
+        self.holder = holder
         self.bound = bound
+        self._headers: Pool | None = headers
+
+    def close(self) -> None:
+        """Give back what it took of the budgets, since it has ended."""
+        if self._headers is not None:
+            self._headers.give_back(self.holder, self.head.size)
+            self._headers = None
 
     @property
     def identity(self) -> "PublicKey":
@@ -194,11 +207,6 @@ class Call:
     def peer(self) -> str:
         """See `CallHead`."""
         return self.head.transport.peer()
-
-    @property
-    def holder(self) -> Holder:
-        """Whose share of the budgets the call draws on."""
-        return self.principal.holder(self.peer)
 
     def request_id(self) -> str:
         """See `CallHead`."""
@@ -304,6 +312,10 @@ class Dispatcher:
         max_message_bytes: The limit of one request message.
         observer: Hears of every call.
         limits: What a call and a caller may ask for, beside the size of a message.
+        budgets: What all calls may make the daemon keep; those of this dispatcher alone if left out.
+
+    Attributes:
+        budgets: See above.
     """
 
     def __init__(
@@ -313,7 +325,9 @@ class Dispatcher:
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         observer: Observer | None = None,
         limits: Limits = DEFAULTS,
+        budgets: Budgets | None = None,
     ) -> None:
+        self.budgets = budgets or Budgets.of(max_message_bytes, limits.streams)
         self.max_message_bytes = max_message_bytes
         self._limits = limits
         self._streams = OpenStreams(limits.streams)
@@ -357,7 +371,7 @@ class Dispatcher:
             The call, to be invoked once.
 
         Raises:
-            CallError: There is no such method, or its caller may not call it.
+            CallError: There is no such method, its caller may not call it, or his calls have too many headers already.
         """
         begun = time.perf_counter()
         named = current_request_id.set(head.request_id)
@@ -390,7 +404,7 @@ class Dispatcher:
         try:
             require_time(head.deadline)
             request = self._decode(call.bound, body)
-            reply = await _until(head.deadline, self._policy.run(call, request, call.bound.handler))
+            reply = await until(head.deadline, self._policy.run(call, request, call.bound.handler))
             encoded: bytes = reply.SerializeToString()
             code = StatusCode.OK
         except Exception as error:
@@ -423,8 +437,8 @@ class Dispatcher:
             require_time(head.deadline)
             requests = self._decoded(bound, bodies)
             if bound.method.is_unary:
-                request = await _until(head.deadline, _only(requests))
-                reply = await _until(head.deadline, self._policy.run(call, request, bound.handler))
+                request = await until(head.deadline, _only(requests))
+                reply = await until(head.deadline, self._policy.run(call, request, bound.handler))
                 yield reply.SerializeToString()
             else:
                 async with aclosing(self._replies(call, requests)) as replies:
@@ -444,13 +458,13 @@ class Dispatcher:
         with self._long.one_more(call) as long:
             argument: Any = requests
             if not method.client_streaming:
-                argument = await long.until(_until(deadline, _only(requests)))
+                argument = await long.until(until(deadline, _only(requests)))
             if not method.server_streaming:
-                yield await long.until(_until(deadline, handler(call, argument)))
+                yield await long.until(until(deadline, handler(call, argument)))
                 return
             with self._streams.one_more(call.holder):
                 async with aclosing(handler(call, argument)) as replies:
-                    while (reply := await long.until(_until(deadline, anext(replies, None)))) is not None:
+                    while (reply := await long.until(until(deadline, anext(replies, None)))) is not None:
                         yield reply
                         long.check()
 
@@ -461,7 +475,10 @@ class Dispatcher:
         bound = self._bound.get(head.method)
         if bound is None:
             raise UnimplementedError(f"method {head.method} is not implemented")
-        return Call(head, principal, bound)
+        holder = principal.holder(head.transport.peer())
+        if not self.budgets.headers.take(holder, head.size):
+            raise BudgetError("the headers of open calls take too much room already: end some of them first")
+        return Call(head, principal, holder, bound, self.budgets.headers)
 
     def _unknown(self, method: str) -> str:
         service, _, name = method.removeprefix("/").rpartition("/")
@@ -496,36 +513,3 @@ async def _only(requests: AsyncIterator[Any]) -> Any:
     if request is None:
         raise InvalidRequestError("the call ended without its request message")
     return request
-
-
-def require_time(deadline: float | None) -> None:
-    """Refuse to go on after a deadline: work that never waits is not cancelled by one.
-
-    Args:
-        deadline: In the seconds of the event loop's clock; None for no deadline.
-
-    Raises:
-        DeadlineError: It has passed.
-    """
-    if deadline is not None and asyncio.get_running_loop().time() >= deadline:
-        raise DeadlineError
-
-
-async def _until(deadline: float | None, awaitable: Awaitable[Any]) -> Any:
-    """Await something until a deadline.
-
-    Raises:
-        DeadlineError: It did not finish in time; it was cancelled, or its result came too late.
-    """
-    if deadline is None:
-        return await awaitable
-    scope = asyncio.timeout_at(deadline)
-    try:
-        async with scope:
-            result = await awaitable
-    except TimeoutError as error:
-        if scope.expired():
-            raise DeadlineError from error
-        raise
-    require_time(deadline)
-    return result

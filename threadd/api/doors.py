@@ -41,6 +41,7 @@ from threadd.api.accounts_service import AccountsService
 from threadd.api.addresses import HostAddresses
 from threadd.api.authentication import HubDoorPolicy, ThreadsDoorPolicy
 from threadd.api.buckets_service import BucketsService
+from threadd.api.budgets import Budgets
 from threadd.api.dispatcher import MAX_MESSAGE_BYTES, Dispatcher
 from threadd.api.health_service import Health, HealthService
 from threadd.api.limits import DEFAULTS, Limits
@@ -124,6 +125,7 @@ def threads_dispatcher(
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     observer: Observer | None = None,
     limits: Limits = DEFAULTS,
+    budgets: Budgets | None = None,
 ) -> Dispatcher:
     """What a plain threads daemon and a plain buckets daemon answer.
 
@@ -132,11 +134,12 @@ def threads_dispatcher(
         max_message_bytes: The limit of one request message.
         observer: Hears of every call.
         limits: What else a call and a caller may ask for.
+        budgets: What all calls of the daemon may make it keep; None for budgets of this dispatcher alone.
     """
     policy = ThreadsDoorPolicy(services.host, services.revoked)
-    return _dispatcher(
-        services, {}, Dispatcher(policy, max_message_bytes=max_message_bytes, observer=observer, limits=limits)
-    )
+    size = max_message_bytes
+    made = Dispatcher(policy, max_message_bytes=size, observer=observer, limits=limits, budgets=budgets)
+    return _dispatcher(services, {}, made)
 
 
 def hub_dispatcher(
@@ -146,6 +149,7 @@ def hub_dispatcher(
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     observer: Observer | None = None,
     limits: Limits = DEFAULTS,
+    budgets: Budgets | None = None,
 ) -> Dispatcher:
     """What the Hub answers.
 
@@ -155,15 +159,16 @@ def hub_dispatcher(
         max_message_bytes: The limit of one request message.
         observer: Hears of every call.
         limits: What else a call and a caller may ask for.
+        budgets: What all calls of the daemon may make it keep; None for budgets of this dispatcher alone.
     """
     own: dict[ServiceDescriptor, object] = {
         accounts_service.DESCRIPTOR: AccountsService(hub),
         users_service.DESCRIPTOR: UsersService(hub),
     }
     policy = HubDoorPolicy(hub.gate)
-    return _dispatcher(
-        services, own, Dispatcher(policy, max_message_bytes=max_message_bytes, observer=observer, limits=limits)
-    )
+    size = max_message_bytes
+    made = Dispatcher(policy, max_message_bytes=size, observer=observer, limits=limits, budgets=budgets)
+    return _dispatcher(services, own, made)
 
 
 def _dispatcher(services: Services, own: dict[ServiceDescriptor, object], dispatcher: Dispatcher) -> Dispatcher:

@@ -2,6 +2,7 @@
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ Holder: TypeAlias = tuple[str, bytes]
 
 _SITE_BITS: Final = 64
 """How much of an IPv6 address names a site: the rest is its own to choose (RFC 4291, 2.5.4)."""
+
+_REMEMBERED: Final = 4096
+"""For how many peers that call often the address is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class Principal:
         return self.api_key, address_of(peer)
 
 
+@lru_cache(_REMEMBERED)
 def address_of(peer: str) -> bytes:
     """The address in what gRPC writes of a peer, without the port; of an IPv6 address, the site.
 

@@ -18,6 +18,9 @@ _MESSAGE: Final = 0x00
 _COMPRESSED: Final = 0x01
 _BLOCK: Final = 0x80
 _PREFIX: Final = struct.Struct(">BI")
+PREFIX_BYTES: Final = _PREFIX.size
+"""How long what announces a message is."""
+
 _QUAD: Final = 4
 # A run of base64 up to its padding, if it has any.
 _BASE64_RUN = re.compile(rb"[^=]+=*|=+")
@@ -87,6 +90,10 @@ class FrameDecoder:
         del self._buffer[:start]
         return messages
 
+    def clear(self) -> None:
+        """Drop what is kept of a message that is not complete."""
+        self._buffer = bytearray()
+
     def _check(self, flag: int, length: int) -> None:
         if flag == _COMPRESSED:
             raise UnimplementedError("compressed messages are not taken: send them without compression")
@@ -94,6 +101,18 @@ class FrameDecoder:
             raise FramingError(f"a frame begins with the byte {flag:#04x}; the frame of a message begins with 0x00")
         if length > self._limit:
             raise MessageTooLargeError.of(length, self._limit)
+
+    @property
+    def pending(self) -> int:
+        """How many bytes are kept of a message that is not complete, with what announces it."""
+        return len(self._buffer)
+
+    @property
+    def announced(self) -> int:
+        """How long the message is that is not complete, with what announces it; 0 until that is known."""
+        if len(self._buffer) < _PREFIX.size:
+            return 0
+        return _PREFIX.size + int(_PREFIX.unpack_from(self._buffer)[1])
 
     def finish(self) -> None:
         """Say that no more bytes come.

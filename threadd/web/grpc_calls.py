@@ -5,18 +5,18 @@ cancels its call; it is never taken for one that was ended, which would commit h
 """
 
 import asyncio
-import contextlib
-from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from store import background
 from store.errors import StatusCode, ThreaddError
-from threadd.api.dispatcher import REQUEST_ID, Call, CallHead, Dispatcher, require_time
-from threadd.api.statuses import NOT_TAKEN, CallError, DeadlineError, InvalidRequestError, call_error
-from threadd.web.frames import FrameDecoder, message_frame
+from threadd.api.deadlines import require_time
+from threadd.api.dispatcher import REQUEST_ID, Call, CallHead, Dispatcher
+from threadd.api.statuses import NOT_TAKEN, CallError, DeadlineError, call_error
+from threadd.web.frames import message_frame
+from threadd.web.grpc_streams import AdmittedCall, RefusedCall, StreamingCall, StreamOwner, UnaryCall
 from threadd.web.http2_frames import FIELD_OVERHEAD, ErrorCode, Headers, literal, string
 from threadd.web.http2_protocol import Http2Protocol
 from threadd.web.http2_sending import Stream
@@ -29,14 +29,11 @@ _OK: Final = literal(b"grpc-status", b"0") + literal(b"grpc-message", b"") + b"\
 """The trailers of a call that ended well, but for the value of the last one."""
 _NOT_GRPC: Final = literal(b":status", b"415")
 
-_QUEUED_MESSAGES = 16
-_QUEUED_BYTES = 1 << 20
 _KEPT_BYTES: Final = 16 * 1024
 """How many bytes of headers a connection keeps for further calls that send the same."""
 
-_REST_SECONDS: Final = 0.1
-"""How long a client may go on sending before it is told that its call has failed: some report a write that failed
-instead of the reason."""
+_LOOK_SECONDS: Final = 5.0
+"""How often is looked after the requests that have come in part."""
 
 _MAX_STREAMS: Final = 10_000
 """How many streams a client may have open at once, once it is known who calls: listeners share a connection."""
@@ -115,12 +112,16 @@ class GrpcConnection(Http2Protocol):
 
     def __init__(self, dispatcher: Dispatcher, connections: Connections, peer: str = "") -> None:
         super().__init__(self)
-        self._dispatcher = dispatcher
+        self.dispatcher = dispatcher
         self._connections = connections
         self._peer = peer
         self._known: dict[int, _Request] = {}
         self._known_bytes = 0
         self._ending = False
+        self._begun: list[UnaryCall] = []
+        self._looking: asyncio.TimerHandle | None = None
+        self.unfinished: set[AdmittedCall] = set()
+        """The calls whose request has come in part, or not at all."""
         self.tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -135,6 +136,26 @@ class GrpcConnection(Http2Protocol):
         super().connection_lost(exc)
         for task in self.tasks:
             task.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def received_some(self) -> None:
+        """See `Http2Protocol`."""
+        for call in self._begun:
+            # The request of most calls comes with their headers.
+            if call.task is None and call.stream.owner is call:
+                self.unfinished.add(call)
+                call.wait()
+        self._begun.clear()
+        if self.unfinished and self._looking is None:
+            self._looking = self._loop.call_later(_LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """End the calls whose requests do not go on."""
+        now = self._loop.time()
+        for call in list(self.unfinished):
+            call.check(now)
+        self._looking = self._loop.call_later(_LOOK_SECONDS, self._look) if self.unfinished else None
 
     def say_goodbye(self) -> None:
         """Take no more calls."""
@@ -159,22 +180,29 @@ class GrpcConnection(Http2Protocol):
 
     def _admit(self, stream: Stream, request: _Request) -> bool:
         """Admit a call by its headers, or refuse it and keep none of its body; returns which."""
-        method = self._dispatcher.methods.get(request.method)
+        method = self.dispatcher.methods.get(request.method)
         is_unary = method is not None and method.is_unary
         deadline = None if request.timeout is None else self._loop.time() + request.timeout
         # One time limit for the whole of a stream costs less than one for each of its messages.
-        head = CallHead(request.method, request.metadata, Replies(self, stream), deadline if is_unary else None)
+        own_deadline = deadline if is_unary else None
+        head = CallHead(request.method, request.metadata, Replies(self, stream), own_deadline, request.size)
         try:
-            call = self._dispatcher.admit(head)
+            call = self.dispatcher.admit(head)
         except CallError as error:
             if method is None or method.client_streaming:
-                stream.owner = _Refused(self, stream, error)
+                stream.owner = RefusedCall(self, stream, error)
             else:
                 self._fail(stream, error)
             return False
         if call.principal.is_known:
             self._http2.allow_streams(_MAX_STREAMS)
-        stream.owner = _Unary(self, stream, call) if is_unary else _Streaming(self, stream, call, deadline)
+        if is_unary:
+            stream.owner = owner = UnaryCall(self, stream, call)
+            self._begun.append(owner)
+        else:
+            stream.owner = streaming = StreamingCall(self, stream, call, deadline)
+            if streaming.intake.is_unfinished:
+                self.unfinished.add(streaming)
         return True
 
     def _keep(self, request: _Request) -> None:
@@ -188,39 +216,49 @@ class GrpcConnection(Http2Protocol):
 
     def received(self, stream: Stream, data: bytes) -> None:
         """See `Streams`."""
-        if isinstance(stream.owner, _Unary | _Streaming):
+        if isinstance(stream.owner, StreamOwner):
             stream.owner.received(data)
 
     def half_closed(self, stream: Stream) -> None:
         """See `Streams`."""
-        if isinstance(stream.owner, _Unary | _Streaming | _Refused):
+        if isinstance(stream.owner, StreamOwner):
             stream.owner.half_closed()
 
     def broken(self, stream: Stream) -> None:
         """See `Streams`."""
         owner, stream.owner = stream.owner, None
-        if isinstance(owner, _Unary | _Streaming | _Refused):
+        if isinstance(owner, StreamOwner):
             owner.broken()
 
     def sent(self, stream: Stream) -> None:
         """See `Streams`."""
-        if isinstance(stream.owner, _Streaming):
+        if isinstance(stream.owner, StreamingCall):
             stream.owner.drained.set()
 
     # What calls do
 
-    def start(self, work: Any) -> asyncio.Task[None]:
-        """Run a call; the connection owns its task."""
-        task: asyncio.Task[None] = self._loop.create_task(work)
+    def start(self, work: Coroutine[Any, Any, None], owner: AdmittedCall) -> asyncio.Task[None]:
+        """Run a call; the connection owns its task.
+
+        Args:
+            work: What runs it.
+            owner: The call; what it took is given back when the task has ended, however that came about.
+        """
+
+        def done(task: asyncio.Task[None]) -> None:
+            self.tasks.discard(task)
+            owner.release()
+
+        task = self._loop.create_task(work)
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(done)
         background.watch("calls", task)
         return task
 
     async def answer(self, stream: Stream, call: Call, body: bytes) -> None:
         """Run a call of one request and one reply."""
         try:
-            reply = await self._dispatcher.invoke_unary(call, body)
+            reply = await self.dispatcher.invoke_unary(call, body)
         except CallError as error:
             self._fail(stream, error)
         except asyncio.CancelledError:
@@ -233,14 +271,14 @@ class GrpcConnection(Http2Protocol):
             self._http2.end(stream, _well(call))
         self.flush_soon()
 
-    async def converse(self, stream: Stream, call: Call, deadline: float | None, owner: "_Streaming") -> None:
+    async def converse(self, stream: Stream, call: Call, deadline: float | None, owner: StreamingCall) -> None:
         """Run any other call."""
         replies = cast("Replies", call.head.transport)
         failure: CallError | None = None
         limit = asyncio.timeout_at(deadline)
         try:
             require_time(deadline)
-            async with limit, aclosing(self._dispatcher.invoke_stream(call, owner.bodies())) as bodies:
+            async with limit, aclosing(self.dispatcher.invoke_stream(call, owner.bodies())) as bodies:
                 async for body in bodies:
                     await replies.send_initial_metadata()
                     await self._send(stream, owner, body)
@@ -271,7 +309,7 @@ class GrpcConnection(Http2Protocol):
             self._fail(stream, failure, begun=replies.begun)
         self.flush_soon()
 
-    async def _send(self, stream: Stream, owner: "_Streaming", body: bytes) -> None:
+    async def _send(self, stream: Stream, owner: StreamingCall, body: bytes) -> None:
         owner.drained.clear()
         all_sent = self._http2.send_data(stream, message_frame(body))
         self.flush_soon()
@@ -288,16 +326,11 @@ class GrpcConnection(Http2Protocol):
     def fail(self, stream: Stream, error: CallError) -> None:
         """End a stream whose call did not get to run."""
         self._fail(stream, error)
-        stream.owner = None
         self.flush_soon()
 
-    def later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        """Do something after a time."""
-        return self._loop.call_later(seconds, callback)
-
-    def consumed(self, stream: Stream, size: int) -> None:
+    def allow(self, stream: Stream, size: int) -> None:
         """Let a client send so many bytes more."""
-        self._http2.consumed(stream, size)
+        self._http2.allow(stream, size)
         self.flush_soon()
 
     def _fail(self, stream: Stream, error: CallError, *, begun: bool = False) -> None:
@@ -331,168 +364,3 @@ class Replies:
         if not self.begun:
             self.begun = True
             self.connection.send_headers(self.stream)
-
-
-@dataclass(slots=True, eq=False)
-class _Refused:
-    """A call that was refused by its headers, until its client has ended its half or had the time to."""
-
-    connection: GrpcConnection
-    stream: Stream
-    error: CallError
-    timer: asyncio.TimerHandle = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.timer = self.connection.later(_REST_SECONDS, self.half_closed)
-
-    def half_closed(self) -> None:
-        self.timer.cancel()
-        self.connection.fail(self.stream, self.error)
-
-    def broken(self) -> None:
-        self.timer.cancel()
-
-
-@dataclass(slots=True, eq=False)
-class _Unary:
-    """A call of one request: until that is whole, and then with the task that answers it."""
-
-    connection: GrpcConnection
-    stream: Stream
-    call: Call
-    task: asyncio.Task[None] | None = None
-    decoder: FrameDecoder = field(init=False)
-    bodies: list[bytes] = field(default_factory=list)
-    _expiry: asyncio.TimerHandle | None = None
-
-    def __post_init__(self) -> None:
-        self.decoder = FrameDecoder(self.connection._dispatcher.max_message_bytes)  # noqa: SLF001
-        deadline = self.call.head.deadline
-        if deadline is not None:
-            self._expiry = asyncio.get_running_loop().call_at(deadline, self._fail, DeadlineError())
-
-    def received(self, data: bytes) -> None:
-        try:
-            self.bodies += self.decoder.feed(data)
-        except ThreaddError as error:
-            self._fail(error)
-        else:
-            if self.stream.remote_open:
-                self.connection.consumed(self.stream, len(data))
-
-    def half_closed(self) -> None:
-        try:
-            self.decoder.finish()
-            if len(self.bodies) != 1:
-                raise InvalidRequestError(f"a call of {self.call.method} has one request, not {len(self.bodies)}")
-        except ThreaddError as error:
-            self._fail(error)
-            return
-        self._stop_waiting()
-        self.task = self.connection.start(self.connection.answer(self.stream, self.call, self.bodies.pop()))
-
-    def broken(self) -> None:
-        self._stop_waiting()
-        if self.task is not None:
-            self.task.cancel()
-
-    def _stop_waiting(self) -> None:
-        # The dispatcher keeps the deadline of a call that runs.
-        if self._expiry is not None:
-            self._expiry.cancel()
-
-    def _fail(self, error: ThreaddError) -> None:
-        self._stop_waiting()
-        self.connection.fail(self.stream, CallError(error.code, error.text, self.call.request_id()))
-
-
-@dataclass(slots=True, eq=False)
-class _Streaming:
-    """A call of any other kind: its requests between the stream and the task that takes them."""
-
-    connection: GrpcConnection
-    stream: Stream
-    call: Call
-    deadline: float | None
-    task: asyncio.Task[None] | None = None
-    drained: asyncio.Event = field(default_factory=asyncio.Event)
-    _decoder: FrameDecoder = field(init=False)
-    _queue: deque[bytes] = field(default_factory=deque)
-    _queued_bytes: int = 0
-    _owed: int = 0
-    _ended: bool = False
-    _over: bool = False
-    _error: ThreaddError | None = None
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self._decoder = FrameDecoder(self.connection._dispatcher.max_message_bytes)  # noqa: SLF001
-        self.task = self.connection.start(self.connection.converse(self.stream, self.call, self.deadline, self))
-
-    def received(self, data: bytes) -> None:
-        try:
-            bodies = self._decoder.feed(data)
-        except ThreaddError as error:
-            self._end(error)
-            return
-        if not self._over:
-            self._queue += bodies
-            self._queued_bytes += sum(map(len, bodies))
-        self._owed += len(data)
-        self._pay()
-        if bodies:
-            self._news.set()
-
-    def half_closed(self) -> None:
-        try:
-            self._decoder.finish()
-        except ThreaddError as error:
-            self._end(error)
-        else:
-            self._end(None)
-
-    def broken(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
-
-    def _end(self, error: ThreaddError | None) -> None:
-        if not self._ended:
-            self._ended, self._error = True, error
-            self._news.set()
-
-    async def pass_over_the_rest(self) -> None:
-        """Let a client that is about to end its half do so: some report a write that failed instead of the refusal."""
-        self._over = True
-        self._queue.clear()
-        self._queued_bytes = 0
-        self._pay()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_REST_SECONDS):
-                while not self._ended:
-                    self._news.clear()
-                    await self._news.wait()
-
-    def _pay(self) -> None:
-        """Let the client send on, unless much waits already."""
-        if self._owed and len(self._queue) < _QUEUED_MESSAGES and self._queued_bytes < _QUEUED_BYTES:
-            owed, self._owed = self._owed, 0
-            self.connection.consumed(self.stream, owed)
-
-    async def bodies(self) -> AsyncGenerator[bytes, None]:
-        """The requests, until the client ends its half.
-
-        Raises:
-            ThreaddError: The client sent what it may not.
-        """
-        while True:
-            while self._queue:
-                body = self._queue.popleft()
-                self._queued_bytes -= len(body)
-                self._pay()
-                yield body
-            if self._error is not None:
-                raise self._error
-            if self._ended:
-                return
-            self._news.clear()
-            await self._news.wait()

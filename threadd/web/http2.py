@@ -44,14 +44,13 @@ from threadd.web.http2_frames import (
 )
 from threadd.web.http2_sending import FIRST_WINDOW, STREAM_WINDOW, Sender, Stream
 
-MAX_HEADER_BYTES: Final = 64 * 1024
+MAX_HEADER_BYTES: Final = 16 * 1024
+"""The headers of one call, counted as RFC 7541 (4.1) does."""
+
 FIRST_STREAMS: Final = 128
 """How many streams may be open at once until `ServerConnection.allow_streams` is called."""
 
 _CONNECTION_WINDOW: Final = 1 << 24
-_UPDATE_BYTES: Final = STREAM_WINDOW // 4
-"""After how many bytes that were taken a client is told that it may send as many more on a stream."""
-
 _MAX_UNREAD_ANSWERS: Final = 4_096
 """How many answers to pings, settings and frames that break a stream off may gather while the peer reads nothing."""
 
@@ -259,13 +258,11 @@ class ServerConnection:
             self._forget(stream)
             self._streams.broken(stream)
 
-    def consumed(self, stream: Stream, size: int) -> None:
-        """Let the peer send so many bytes more on a stream, which were taken; it is told of many at a time."""
-        stream.consumed += size
-        if stream.consumed >= _UPDATE_BYTES and stream.remote_open and stream.id in self._open:
-            self._update_window(stream.id, stream.consumed)
-            stream.receive_window += stream.consumed
-            stream.consumed = 0
+    def allow(self, stream: Stream, size: int) -> None:
+        """Let the peer send so many bytes more on a stream."""
+        if stream.remote_open and stream.id in self._open:
+            stream.receive_window += size
+            self._update_window(stream.id, size)
 
     def _all_sent(self, stream: Stream) -> None:
         if stream.trailers is not None:
@@ -342,7 +339,7 @@ class ServerConnection:
             return
         data = unpadded(payload, flags)
         if len(data) < size:
-            self.consumed(stream, size - len(data))
+            self.allow(stream, size - len(data))
         if data:
             self._streams.received(stream, data)
         if flags & END_STREAM:

@@ -93,6 +93,9 @@ class Http2Protocol(asyncio.Protocol):
             self._is_flushing = True
             self._loop.call_soon(self._flush)
 
+    def received_some(self) -> None:
+        """Is called after a part of what came, when its streams have been told."""
+
     def _receive(self, data: bytes = b"") -> None:
         """Do a part of the work that what came makes in each turn of the loop; nothing more is read meanwhile."""
         if self._transport is None or self._is_over:
@@ -105,6 +108,7 @@ class Http2Protocol(asyncio.Protocol):
             self._transport.write(self._http2.take())
             self.hang_up()
             return
+        self.received_some()
         self._flush()
         if is_behind:
             self._transport.pause_reading()

@@ -13,8 +13,8 @@ from typing import Final
 
 from threadd.web.http2_frames import HEAD, MAX_FRAME_BYTES, MAX_WINDOW, ConnectionEndedError, ErrorCode, Kind
 
-STREAM_WINDOW: Final = 1 << 20
-"""How many bytes a client may send on a stream before we have taken them."""
+STREAM_WINDOW: Final = 65_535
+"""How many bytes a client may send on a stream before it is allowed more (`ServerConnection.allow`)."""
 
 FIRST_WINDOW: Final = 65_535
 """How large every window is before anything is said about it (RFC 9113, 6.9.2)."""
@@ -34,7 +34,6 @@ class Stream:
         id: Its number.
         credit: How many bytes more than the initial window of the connection may be sent on it; mostly negative.
         receive_window: How many bytes the peer may send on it.
-        consumed: How many bytes were taken that the peer may not send again yet.
         remote_open: Whether the peer may send more.
         waiting: What waits to be sent.
         trailers: The header block that ends the stream once nothing waits; None while there may be more.
@@ -44,7 +43,6 @@ class Stream:
     id: int
     credit: int = 0
     receive_window: int = STREAM_WINDOW
-    consumed: int = 0
     remote_open: bool = True
     waiting: deque[memoryview] = field(default_factory=deque)
     trailers: bytes | None = None

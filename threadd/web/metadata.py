@@ -76,7 +76,7 @@ def from_fields(fields: Iterable[tuple[bytes, bytes]]) -> Metadata:
             value = raw_value.strip(b"\t ").decode("ascii")
         except UnicodeDecodeError:
             raise FramingError(f"the metadata {name} is not ASCII") from None
-        if _CONTROL.search(value):
+        if not value.isprintable() and _CONTROL.search(value):  # the first is twenty times as fast
             raise FramingError(f"the metadata {name} contains a control character")
         if name.endswith("-bin"):
             metadata += [(name, _from_base64(name, piece.strip())) for piece in value.split(",")]
