@@ -309,8 +309,9 @@ def list_dbs(repo: str | None, *, as_json: bool) -> None:
 def join(address: str, repo: str | None, *, as_json: bool) -> None:
     """Bring all databases of another threads daemon here, and keep them in step from then on.
 
-    Each is joined with its key and its collections; the command waits until both daemons have the same records. Nothing
-    changes on the other daemon but that this one is among its peers. It may be repeated.
+    Each is joined with its key and its collections; the command waits until both daemons have the same records. The
+    blocks of files in buckets do not come along; it says which buckets lack them. Nothing changes on the other daemon
+    but that this one is among its peers. It may be repeated.
 
     \b
     Example:
@@ -324,13 +325,24 @@ def join(address: str, repo: str | None, *, as_json: bool) -> None:
             taken.append(_call(repo, JoinDb(address, db.id), TakenDb, seconds=_JOIN_SECONDS))
         except ThreaddError as error:
             failed.append(f"{db.id} ({db.name}): {error.text}")
-    rows = [
-        (db.id, db.name, str(db.collections), str(db.logs), str(db.records), "was here" if db.was_here else "joined")
-        for db in taken
-    ]
+    rows = [(db.id, db.name, str(db.collections), str(db.logs), str(db.records), _state_of_join(db)) for db in taken]
     _show_table(taken, ("ID", "NAME", "COLLECTIONS", "LOGS", "RECORDS", "STATE"), rows, as_json=as_json)
+    lacking = [key for db in taken for key in db.buckets_without_content]
+    if lacking:
+        click.echo(
+            f"The content of these buckets did not come along: {' '.join(lacking)}\n"
+            "Bring that of public ones as CAR files (threadd buckets export, import); the files of private ones can be "
+            "pulled there and pushed into new buckets here.",
+            err=True,
+        )
     if failed:
         raise _Refusal("not joined: " + "; ".join(failed))
+
+
+def _state_of_join(db: TakenDb) -> str:
+    state = "was here" if db.was_here else "joined"
+    lacking = len(db.buckets_without_content)
+    return f"{state}; buckets without content: {lacking}" if lacking else state
 
 
 @cli.command("peers")

@@ -161,9 +161,16 @@ async def open_rooms(
             operator=Operator(
                 hub,
                 databases,
-                Takeover(line, databases, network, peering.replication, host_key.public),
+                Takeover(line, databases, network, peering.replication, host_key.public, buckets.roots),
                 peering,
-                Upkeep(opened, threads, databases.sweeper, databases.schemas, hub.revocations),
+                Upkeep(
+                    opened,
+                    threads,
+                    databases.sweeper,
+                    databases.schemas,
+                    hub.revocations,
+                    buckets.arrivals.database_came,
+                ),
                 browser,
                 bucket_files,
             ),

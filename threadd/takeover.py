@@ -25,6 +25,7 @@ from net.thread_id import ThreadID
 from net.thread_key import ThreadKey
 from proto import threads_pb2, threadsnet_pb2
 from store.errors import StatusCode, ThreaddError
+from threadd.buckets.roots import CompleteRoots
 from threadd.db.collections import CollectionConfig, Index
 from threadd.db.joining import Joining
 from threadd.db.manager import Manager
@@ -61,10 +62,17 @@ class Takeover:
         network: All threads here.
         replication: What goes on between this host and others.
         identity: Whoever joins.
+        roots: Tells which content of buckets is here.
     """
 
     def __init__(
-        self, line: Line, manager: Manager, network: Network, replication: Replication, identity: PublicKey
+        self,
+        line: Line,
+        manager: Manager,
+        network: Network,
+        replication: Replication,
+        identity: PublicKey,
+        roots: CompleteRoots,
     ) -> None:
         self._line = line
         self._manager = manager
@@ -72,6 +80,7 @@ class Takeover:
         self._replication = replication
         self._joining = Joining(manager, replication)
         self._identity = identity
+        self._roots = roots
 
     async def list_dbs(self, address: str) -> list[ForeignDb]:
         """List the databases of another daemon.
@@ -125,7 +134,9 @@ class Takeover:
                 await self._join(address, [Multiaddr.from_bytes(each) for each in info.addrs], key, info.name, configs)
             await self._wait(other, thread, key)
         logs = self._network.get_thread(thread).logs
-        return TakenDb(thread.text, info.name, len(configs), len(logs), sum(log.counter for log in logs), was_here)
+        lacking = tuple(bucket.id for bucket in await self._roots.incomplete(thread))
+        records = sum(log.counter for log in logs)
+        return TakenDb(thread.text, info.name, len(configs), len(logs), records, was_here, lacking)
 
     async def _join(
         self, address: str, where: list[Multiaddr], key: ThreadKey, name: str, configs: list[CollectionConfig]

@@ -1,11 +1,12 @@
 """What keeps a repository safe while a daemon runs: copies of it, databases that come in, tokens that are revoked."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
 
+from net.thread_id import ThreadID
 from net.threads import Threads
 from store import copies
 from store.errors import StatusCode, ThreaddError
@@ -32,6 +33,7 @@ class Upkeep:
         sweeper: Deletes what does not come in whole.
         schemas: Compiles the schemas of collections that come in.
         revocations: The tokens that count no longer.
+        imported: Is awaited with the thread of each database that came in.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Upkeep:
         sweeper: Sweeper,
         schemas: SchemaChecks,
         revocations: Revocations,
+        imported: Callable[[ThreadID], Awaitable[None]],
     ) -> None:
         self._repository = repository
         self._threads = threads
         self._sweeper = sweeper
         self._schemas = schemas
         self._revocations = revocations
+        self._imported = imported
 
     async def back_up(self, folder: str) -> BackedUp:
         """Copy the repository; see `Backup`."""
@@ -59,6 +63,7 @@ class Upkeep:
         done = await import_database(
             self._repository.engine, self._threads.numbers, self._sweeper, self._schemas, _lines_of(Path(file))
         )
+        await self._imported(done.thread)
         return ImportedDb(done.thread.text, done.name, done.records, done.instances)
 
     async def revoke(self, identity: str) -> Revoked:

@@ -263,6 +263,8 @@ class TakenDb(msgspec.Struct, frozen=True):
         logs: How many logs it has here.
         records: How many records it has here.
         was_here: Whether it was here before.
+        buckets_without_content: The keys of its buckets of whose newest content something is not here: records come
+            from peers, the blocks of files do not.
     """
 
     id: str
@@ -271,6 +273,7 @@ class TakenDb(msgspec.Struct, frozen=True):
     logs: int
     records: int
     was_here: bool
+    buckets_without_content: tuple[str, ...] = ()
 
 
 class PeerSummary(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from net.thread_id import ThreadID
 from store import buckets as rows
 from store import tables
 from store import threads as thread_rows
+from store.copies import restore
 from store.engine import Transaction
 from threadd.bucket_verbs import ListBuckets
 from threadd.buckets import access, dag
@@ -21,7 +22,11 @@ from threadd.buckets.errors import IncompleteRootError, NonFastForwardError, Pat
 from threadd.buckets.instances import Actor
 from threadd.buckets.model import Role, bucket_json, path_of
 from threadd.buckets.surveys import Surveyor
+from threadd.maintenance import lines
+from threadd.maintenance.exporting import export
+from threadd.maintenance.verification import verify
 from threadd.rooms import open_rooms
+from threadd.verbs import Backup, ImportDatabase
 
 THREAD = ThreadID(bytes([1, 0x55]) + b"r" * 32)
 ALICE, BOB, CAROL = (Actor(PrivateKey(bytes([byte]) * 32).public) for byte in b"abc")
@@ -364,3 +369,39 @@ async def test_what_is_known_of_a_root_is_not_looked_at_again(here, there, monke
     await check_served(here, key)
     await here.buckets.list_buckets(THREAD, ALICE)
     assert surveys == []
+
+
+async def test_buckets_of_an_imported_database_are_known_by_name_at_once(here, there, tmp_path):
+    key = await shared(here, there)
+    with here.engine.snapshot() as state:
+        (tmp_path / "db.jsonl").write_bytes(b"\n".join(map(lines.encode, export(state, THREAD))))
+    await there.databases.delete_db(THREAD)
+    await there.buckets.sweeping.sweep()
+    assert there.buckets.thread_of(key) is None
+    await there.operator.handle(ImportDatabase(str(tmp_path / "db.jsonl")))
+    assert there.buckets.thread_of(key) == THREAD
+    assert [bucket.id for bucket in await there.buckets.roots.incomplete(THREAD)] == [key]
+    await give_blocks(here, there)
+    assert await there.buckets.roots.incomplete(THREAD) == []
+    await there.buckets.sweeping.sweep()
+    await check_served(there, key)
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_a_backup_has_it_and_a_check_looks_for_its_blocks_alone(tmp_path, there, private):
+    async with open_rooms(tmp_path / "here") as here:
+        key = await shared(here, there, private=private)
+        complete = (await here.buckets.get(THREAD, ALICE, key)).root
+        await pushed_elsewhere(here, there, key, {"new": b"2"})
+        await here.operator.handle(Backup(str(tmp_path / "backup")))
+    assert verify(tmp_path / "here").faults == []
+    restore(tmp_path / "backup", tmp_path / "restored")
+    async with open_rooms(tmp_path / "restored") as restored:
+        await restored.buckets.sweeping.sweep()
+        await check_served(restored, key)
+        lost = Transaction()
+        for name in (tables.file_block(complete[-32:]), tables.file_block_use(complete[-32:])):
+            lost.delete(name)
+        await restored.buckets._blocks._engine.commit(lost)
+    (fault,) = verify(tmp_path / "restored").faults
+    assert (fault.kind, fault.where, fault.text) == ("bucket", key, "1 of its blocks are not there")

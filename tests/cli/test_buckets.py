@@ -127,3 +127,24 @@ def test_damaged_parts_are_refused(tmp_path):
             assert car.read_root(source) == block.cid
             with pytest.raises(CarError, match=wanted):
                 list(car.read_blocks(source))
+
+
+def test_a_join_says_which_buckets_came_without_their_content(start_daemon, tmp_path):
+    there, here = start_daemon(), start_daemon()
+    with grpc.insecure_channel(there.threads_api) as channel:
+        call(channel, "threads.pb.API/NewDB", threads_pb2.NewDBRequest(dbID=THREAD.bytes), threads_pb2.NewDBReply)
+        made = call(channel, "api.bucketsd.pb.APIService/Create", pb.CreateRequest(name="site"), pb.CreateResponse)
+        key = made.root.key
+        path = push(channel, key, {"a.txt": b"hello"})
+    (taken,) = json.loads(here.run("join", "--from", there.threads_api, "--json"))
+    assert taken["buckets_without_content"] == [key]
+    assert "was here; buckets without content: 1" in here.run("join", "--from", there.threads_api)
+    file = tmp_path / "site.car"
+    there.run("buckets", "export", key, str(file))
+    here.run("buckets", "import", str(file), "--thread", THREAD.text)
+    (taken,) = json.loads(here.run("join", "--from", there.threads_api, "--json"))
+    assert taken["buckets_without_content"] == []
+    (listed,) = (each for each in json.loads(here.run("buckets", "ls", "--json")) if each["key"] == key)
+    assert listed["path"] == path
+    with grpc.insecure_channel(here.threads_api) as channel:
+        assert pull(channel, key, "a.txt") == b"hello"

@@ -1,7 +1,7 @@
 """The verbs on buckets (hub-protocol.md, section 5, "Calls")."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
@@ -15,8 +15,9 @@ from store import buckets as rows
 from store.buckets import BucketRow
 from store.engine import Engine, Transaction
 from store.file_blocks import FileBlocks
-from threadd.buckets import access, sealing, trees
 from threadd.buckets import paths as path_rules
+from threadd.buckets import sealing, trees
+from threadd.buckets.arrivals import Arrivals
 from threadd.buckets.beginnings import Beginnings
 from threadd.buckets.contents import Contents
 from threadd.buckets.errors import (
@@ -44,9 +45,6 @@ from threadd.buckets.model import (
     encoded,
     key_text,
     new_metadata,
-    owner_in,
-    parse_root,
-    path_in,
     path_of,
 )
 from threadd.buckets.names import new_name
@@ -57,7 +55,6 @@ from threadd.buckets.roots import CompleteRoots
 from threadd.buckets.sweeping import Sweeping
 from threadd.buckets.trees import Tree
 from threadd.db.errors import DatabaseNotFoundError
-from threadd.db.transactions import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +128,9 @@ class Buckets:
         self._registry = Registry(engine, instances)
         self.sweeping = Sweeping(engine, blocks, self.roots)
         """Removes what no bucket reaches."""
-        instances.databases.observe(self._take_notice)
+        self.arrivals = Arrivals(engine, self._registry, self.roots, self.sweeping)
+        """Takes notice of buckets that come, change and go."""
+        instances.databases.observe(self.arrivals.take_notice)
 
     async def list_buckets(self, thread: ThreadID, actor: Actor) -> list[Bucket]:
         """The buckets of a thread at the roots that are served; see `Instances.list_buckets`."""
@@ -156,21 +155,6 @@ class Buckets:
         if thread is None or bucket is None:
             return None
         return thread, await self.roots.served_to_operator(thread, bucket)
-
-    def _take_notice(self, thread: ThreadID, changes: Sequence[Change]) -> None:
-        """Take notice of documents of buckets that came or went, from here or from elsewhere."""
-        for change in changes:
-            if change.patch.collection != access.COLLECTION:
-                continue
-            key, text = change.patch.instance_id, change.after
-            if text is None:
-                self.roots.forget(thread, key)
-                self.sweeping.wake()
-            else:
-                if parse_root(path_in(text)):
-                    self._registry.learn(thread, key, owner_in(text))
-                if not self.roots.take_saved(thread, key, text):
-                    self.sweeping.has_changed(thread, key)
 
     def check_none(self, thread: ThreadID) -> None:
         """Refuse that a thread be deleted while there are buckets in it.

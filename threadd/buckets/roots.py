@@ -162,6 +162,15 @@ class CompleteRoots:
         last = (await self.standing(thread, bucket)).last
         return bucket if last is None else _at_earlier(bucket, parse_bucket(last.document))
 
+    async def incomplete(self, thread: ThreadID) -> list[Bucket]:
+        """The buckets of a thread whose newest roots are not complete, past the read filter.
+
+        Raises:
+            DatabaseNotFoundError, ThreadNotFoundError: There is no such database.
+        """
+        stored = self._instances.stored(thread)
+        return [bucket for bucket in stored if (await self.standing(thread, bucket)).missing is not None]
+
     async def standing(self, thread: ThreadID, bucket: Bucket) -> Standing:
         """How much of a bucket is here; what was found before is not looked at again.
 
