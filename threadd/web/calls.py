@@ -6,6 +6,8 @@ transaction.
 """
 
 import asyncio
+import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import aclosing
@@ -15,6 +17,7 @@ from store.errors import StatusCode, ThreaddError
 from threadd.api.dispatcher import Call, CallHead, Dispatcher
 from threadd.api.statuses import NOT_TAKEN, CallError
 from threadd.db.errors import StoppingError
+from threadd.web.intake import STALL_SECONDS, Intake, StalledError
 from threadd.web.metadata import status_fields
 from threadd.web.origins import OriginError, OriginRule
 from threadd.web.proxies import NO_PROXIES, TrustedProxies
@@ -24,6 +27,7 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Fields: TypeAlias = list[tuple[str, str]]
+Read: TypeAlias = Callable[[Call, "Requests"], Coroutine[Any, Any, None]]
 
 
 # How long the end of a call may wait for a client that does not take what is sent, in seconds.
@@ -34,20 +38,69 @@ class Requests:
     """The requests of a call between the task that reads and the task that runs it; one waits at most.
 
     Args:
-        single: Whether the method takes one request; what comes after it is passed over.
+        dispatcher: Answers the call; knows how large a message may be, and the budgets.
+        call: The call.
     """
 
-    def __init__(self, *, single: bool) -> None:
-        self._single = single
+    def __init__(self, dispatcher: Dispatcher, call: Call) -> None:
+        self._is_single = not call.bound.method.client_streaming
+        self._loop = asyncio.get_running_loop()
+        self._has_room = asyncio.Event()
+        self._intake = Intake(
+            dispatcher.max_message_bytes,
+            dispatcher.budgets.bodies,
+            call.holder,
+            is_single=self._is_single,
+            now=self._loop.time(),
+            granted=self._has_room.set,
+        )
         self._taken = False
         self._ended = False
         self._queue: asyncio.Queue[bytes | ThreaddError | None] = asyncio.Queue(1)
 
-    async def put(self, body: bytes) -> None:
-        """Hand a request over, once there is room for it."""
-        if not (self._ended or (self._single and self._taken)):
-            self._taken = True
-            await self._queue.put(body)
+    async def next(self, receive: Receive, progress: Callable[[], float] = lambda: 0.0) -> Message:
+        """Take what the client sends next; a call whose request does not go on fails meanwhile.
+
+        Args:
+            receive: Of the ASGI application.
+            progress: When a part of it came last which is not received yet, in seconds of the monotonic clock.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(STALL_SECONDS if self._intake.is_unfinished else None):
+                    return await receive()
+            except TimeoutError:
+                if time.monotonic() - progress() > STALL_SECONDS:
+                    await self.end(StalledError.after(STALL_SECONDS))
+
+    async def feed(self, data: bytes) -> None:
+        """Take a part of the body, and hand over the messages that are complete by now, once there is room for them.
+
+        Raises:
+            ThreaddError: It is no message, or there is no room for it.
+        """
+        if self._ended:
+            return
+        self._has_room.clear()
+        for body in self._intake.feed(data, self._loop.time()):
+            if not (self._is_single and self._taken):
+                self._taken = True
+                await self._queue.put(body)
+        if self._intake.is_waiting:
+            try:
+                async with asyncio.timeout(STALL_SECONDS):
+                    await self._has_room.wait()
+            except TimeoutError:
+                self._intake.check(math.inf)
+
+    async def finish(self) -> None:
+        """Say that the client has ended its half.
+
+        Raises:
+            FramingError: It ended within a message.
+        """
+        self._intake.finish()
+        await self.end()
 
     async def end(self, error: ThreaddError | None = None) -> None:
         """Say that no request comes any more.
@@ -57,6 +110,8 @@ class Requests:
         """
         if not self._ended:
             self._ended = True
+            if error is not None:
+                self._intake.close()
             await self._queue.put(error)
 
     async def bodies(self) -> AsyncGenerator[bytes, None]:
@@ -68,7 +123,12 @@ class Requests:
         while (item := await self._queue.get()) is not None:
             if isinstance(item, ThreaddError):
                 raise item
+            self._intake.took(item)
             yield item
+
+    def close(self) -> None:
+        """Give back what they took of the budget, since the call has ended."""
+        self._intake.close()
 
 
 class Replies(ABC):
@@ -156,31 +216,28 @@ class Calls:
         """How many there are."""
         return len(self._tasks)
 
-    async def run(
-        self, scope: Scope, head: CallHead, requests: Requests, replies: Replies, read: Coroutine[Any, Any, None]
-    ) -> None:
+    async def run(self, scope: Scope, head: CallHead, replies: Replies, read: Read) -> None:
         """Run a call, if it is admitted, until it has ended or its client has gone.
 
         Args:
             scope: Of the request or of the handshake that the call came with.
             head: What its headers say.
-            requests: Its requests.
             replies: Where its replies go.
-            read: Fills the requests from what the client sends; returns when the client has gone.
+            read: Fills the requests from what the client sends, once the call is admitted; returns when the client has
+                gone.
         """
         refusal = self._refusal(scope)
         if refusal is not None:
-            read.close()
             await _in_time(replies.send_status(refusal.code, refusal.text))
             return
         try:
             call = self.dispatcher.admit(head)
         except CallError as error:
-            read.close()
             await _in_time(replies.send_status(error.code, error.text, error.request_id))
             return
+        requests = Requests(self.dispatcher, call)
         running = asyncio.ensure_future(self._answer(call, requests, replies))
-        reading = asyncio.ensure_future(read)
+        reading = asyncio.ensure_future(read(call, requests))
         self._tasks.add(running)
         self._none.clear()
         try:
@@ -191,6 +248,8 @@ class Calls:
             running.cancel()
             reading.cancel()
             results = await asyncio.gather(running, reading, return_exceptions=True)
+            requests.close()
+            call.close()
             self._tasks.discard(running)
             if not self._tasks:
                 self._none.set()

@@ -6,6 +6,7 @@ from typing import Final
 from threadd.api.dispatcher import Dispatcher
 from threadd.tls import Tls
 from threadd.web.app import web_app
+from threadd.web.call_sockets import CallSocket
 from threadd.web.calls import Calls
 from threadd.web.origins import OriginRule
 from threadd.web.proxies import NO_PROXIES, TrustedProxies
@@ -74,7 +75,7 @@ class WebDoor:
             config_of(
                 web_app(self._calls),
                 self._tls,
-                ws="websockets-sansio",
+                ws=CallSocket,
                 backlog=1024,
                 timeout_graceful_shutdown=_LINGER,
                 ws_max_size=self._calls.dispatcher.max_message_bytes * _SLACK,

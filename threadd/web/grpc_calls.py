@@ -17,7 +17,7 @@ from threadd.api.dispatcher import REQUEST_ID, Call, CallHead, Dispatcher
 from threadd.api.statuses import NOT_TAKEN, CallError, DeadlineError, call_error
 from threadd.web.frames import message_frame
 from threadd.web.grpc_streams import AdmittedCall, RefusedCall, StreamingCall, StreamOwner, UnaryCall
-from threadd.web.http2_frames import FIELD_OVERHEAD, ErrorCode, Headers, literal, string
+from threadd.web.http2_frames import ErrorCode, Headers, literal, size_of, string
 from threadd.web.http2_protocol import Http2Protocol
 from threadd.web.http2_sending import Stream
 from threadd.web.metadata import Metadata, from_fields, status_fields, timeout_of
@@ -67,7 +67,7 @@ class _Request:
         if not grpc:
             return cls(headers, "", [])
         method = fields[b":path"].decode("latin-1")
-        size = sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in headers)
+        size = size_of(headers)
         try:
             metadata = from_fields(pair for pair in headers if not pair[0].startswith(b":"))
             return cls(headers, method, metadata, timeout_of(metadata), size=size)

@@ -16,7 +16,6 @@ from threadd.web.http2_frames import (
     ENABLE_PUSH,
     END_HEADERS,
     END_STREAM,
-    FIELD_OVERHEAD,
     HEAD,
     INITIAL_WINDOW_SIZE,
     MAX_CONCURRENT_STREAMS,
@@ -40,6 +39,7 @@ from threadd.web.http2_frames import (
     require_size,
     require_stream,
     reset_frame,
+    size_of,
     unpadded,
 )
 from threadd.web.http2_sending import FIRST_WINDOW, STREAM_WINDOW, Sender, Stream
@@ -417,7 +417,7 @@ class ServerConnection:
         return headers
 
     def _remember(self, block: bytes, headers: Headers) -> None:
-        size = sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in headers)
+        size = size_of(headers)
         if len(self._known_blocks) == _KNOWN_BLOCKS or self._known_bytes + size > _KNOWN_BYTES:
             self._known_blocks.clear()
             self._known_bytes = 0

@@ -127,6 +127,11 @@ def unpadded(payload: bytes, flags: int) -> bytes:
     return payload[1 : len(payload) - payload[0]]
 
 
+def size_of(headers: Headers) -> int:
+    """How large headers are in bytes, as RFC 7541 (4.1) counts it."""
+    return sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in headers)
+
+
 _PSEUDO = frozenset((b":method", b":scheme", b":path", b":authority"))
 _OF_CONNECTIONS = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")

@@ -11,10 +11,11 @@ from typing import Final
 from starlette.datastructures import Headers
 
 from store.errors import ThreaddError
-from threadd.api.dispatcher import CallHead
+from threadd.api.dispatcher import Call, CallHead
 from threadd.web import cors, metadata
 from threadd.web.calls import Calls, Fields, Receive, Replies, Requests, Scope, Send
-from threadd.web.frames import FrameDecoder, TextDecoder, block_frame, encode_text, message_frame
+from threadd.web.frames import TextDecoder, block_frame, encode_text, message_frame
+from threadd.web.http2_frames import size_of
 from threadd.web.peers import peer_of
 
 _BINARY: Final = "application/grpc-web"
@@ -46,7 +47,6 @@ class HttpCalls:
             await _answer_empty(send, 200, cors.reply_fields(headers))
 
     async def _run(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
-        dispatcher = self._calls.dispatcher
         is_text = _media_type(headers).startswith(_TEXT)
         replies = _HttpReplies(peer_of(scope, self._calls.proxies), send, headers, encode_text if is_text else bytes)
         try:
@@ -56,11 +56,9 @@ class HttpCalls:
             await replies.send_status(error.code, error.text)
             return
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
-        method = dispatcher.methods.get(scope["path"])
-        requests = Requests(single=method is None or not method.client_streaming)
-        body = _Body(requests, FrameDecoder(dispatcher.max_message_bytes), TextDecoder() if is_text else None)
-        head = CallHead(scope["path"], fields, replies, deadline)
-        await self._calls.run(scope, head, requests, replies, body.read(receive))
+        head = CallHead(scope["path"], fields, replies, deadline, size_of(scope["headers"]))
+        body = _Body(receive, TextDecoder() if is_text else None)
+        await self._calls.run(scope, head, replies, body.read)
 
 
 def _media_type(headers: Headers) -> str:
@@ -81,35 +79,28 @@ class _Body:
     """The body of a request.
 
     Args:
-        requests: What it fills.
-        frames: Takes messages out of it.
+        receive: Gives it in pieces.
         text: Takes the base64 off it first, where it is base64.
     """
 
-    def __init__(self, requests: Requests, frames: FrameDecoder, text: TextDecoder | None) -> None:
-        self._requests = requests
-        self._frames = frames
+    def __init__(self, receive: Receive, text: TextDecoder | None) -> None:
+        self._receive = receive
         self._text = text
 
-    async def read(self, receive: Receive) -> None:
+    async def read(self, _call: Call, requests: Requests) -> None:
         """Fill the requests until the client has gone."""
-        while (message := await receive())["type"] == "http.request":
+        while (message := await requests.next(self._receive))["type"] == "http.request":
             try:
                 data: bytes = message.get("body", b"")
                 if self._text is not None:
                     data = self._text.feed(data)
-                for body in self._frames.feed(data):
-                    await self._requests.put(body)
+                await requests.feed(data)
                 if not message.get("more_body", False):
-                    self._finish()
-                    await self._requests.end()
+                    if self._text is not None:
+                        self._text.finish()
+                    await requests.finish()
             except ThreaddError as error:
-                await self._requests.end(error)
-
-    def _finish(self) -> None:
-        if self._text is not None:
-            self._text.finish()
-        self._frames.finish()
+                await requests.end(error)
 
 
 class _HttpReplies(Replies):

@@ -6,7 +6,7 @@ having a part each. This does no input or output itself; the caller passes the t
 """
 
 from collections.abc import Callable
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
 from store.errors import StatusCode, ThreaddError
 from threadd.api.budgets import BudgetError, Pool, Waiter
@@ -35,6 +35,11 @@ class StalledError(ThreaddError):
     """A client stopped within a message."""
 
     code: ClassVar[StatusCode] = StatusCode.DEADLINE_EXCEEDED
+
+    @classmethod
+    def after(cls, seconds: float) -> Self:
+        """The error after so long without progress."""
+        return cls(f"nothing of the request has come for {seconds:g} s")
 
 
 class Intake:
@@ -167,7 +172,7 @@ class Intake:
             return
         if self.is_waiting:
             raise BudgetError("other requests leave no room for one of this size now: send it again later")
-        raise StalledError(f"nothing of the request has come for {STALL_SECONDS:g} s")
+        raise StalledError.after(STALL_SECONDS)
 
     def resume(self, now: float) -> None:
         """Say that the client may go on since a message got room."""

@@ -5,13 +5,16 @@ half. Headers, replies and trailers go back as frames, a websocket message each.
 """
 
 import asyncio
+from dataclasses import dataclass
 from typing import Final
 
 from store.errors import ThreaddError
-from threadd.api.dispatcher import CallHead
+from threadd.api.dispatcher import Call, CallHead, Dispatcher
 from threadd.web import metadata
+from threadd.web.call_sockets import CallSocket, socket_of
 from threadd.web.calls import Calls, Fields, Message, Receive, Replies, Requests, Scope, Send
-from threadd.web.frames import FrameDecoder, FramingError, block_frame, message_frame
+from threadd.web.frames import FramingError, block_frame, message_frame
+from threadd.web.http2_frames import FIELD_OVERHEAD
 from threadd.web.peers import peer_of
 
 SUBPROTOCOL: Final = "grpc-websockets"
@@ -82,31 +85,45 @@ class WebsocketCalls:
             await replies.send_status(error.code, error.text)
             return
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
-        requests = Requests(single=not dispatcher.methods[method].client_streaming)
-        await self._calls.run(
-            scope,
-            CallHead(method, fields, replies, deadline),
-            requests,
-            replies,
-            _read(receive, requests, FrameDecoder(dispatcher.max_message_bytes)),
-        )
+        head = CallHead(method, fields, replies, deadline, len(_binary(first)) + FIELD_OVERHEAD * len(fields))
+        await self._calls.run(scope, head, replies, _Body(receive, socket_of(scope), dispatcher).read)
 
 
-async def _read(receive: Receive, requests: Requests, decoder: FrameDecoder) -> None:
-    """Fill the requests until the client has gone."""
-    while (message := await receive())["type"] == "websocket.receive":
-        try:
-            data = _binary(message)
-            if data == _HALF_CLOSE:
-                decoder.finish()
-                await requests.end()
-            elif data and data[0] == _DATA:
-                for body in decoder.feed(data[1:]):
-                    await requests.put(body)
-            else:
-                raise FramingError("a message begins with the byte 0x00, or is the byte 0x01 alone")
-        except ThreaddError as error:
-            await requests.end(error)
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """The messages of a call behind the first one.
+
+    Args:
+        receive: Gives them.
+        socket: Where they come from.
+        dispatcher: Knows the budgets.
+    """
+
+    receive: Receive
+    socket: CallSocket
+    dispatcher: Dispatcher
+
+    async def read(self, call: Call, requests: Requests) -> None:
+        """Fill the requests until the client has gone."""
+        self.socket.admitted(self.dispatcher.budgets.bodies, call.holder)
+        while (message := await requests.next(self.receive, self._progress))["type"] == "websocket.receive":
+            await _take(message, requests)
+
+    def _progress(self) -> float:
+        return self.socket.progress
+
+
+async def _take(message: Message, requests: Requests) -> None:
+    try:
+        data = _binary(message)
+        if data == _HALF_CLOSE:
+            await requests.finish()
+        elif data and data[0] == _DATA:
+            await requests.feed(data[1:])
+        else:
+            raise FramingError("a message begins with the byte 0x00, or is the byte 0x01 alone")
+    except ThreaddError as error:
+        await requests.end(error)
 
 
 def _origin(scope: Scope) -> metadata.Metadata:
