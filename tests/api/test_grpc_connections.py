@@ -136,7 +136,7 @@ async def test_a_client_that_breaks_the_rules_reads_why_and_is_hung_up_on(door):
 
 
 async def test_a_long_reply_arrives_whole_while_the_endpoint_closes(door, text_message):
-    request = text_message(text="x" * 3_000_000).SerializeToString()
+    request = text_message(text="wait 0.3 " + "x" * 3_000_000).SerializeToString()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{door.port}") as channel:
         running = asyncio.ensure_future(channel.unary_unary("/tests.echo.API/Echo")(request, timeout=20))
         (server,) = await connections(door, 1)

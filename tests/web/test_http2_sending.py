@@ -440,7 +440,7 @@ def test_what_is_remembered_of_header_blocks_is_bounded():
     for at in range(1_000):
         block = bytes((0x83, 0x86, 0x84, 0xBE + at % 20, 0xBE + at // 20 % 20, 0xBE + at // 400))
         server.receive(frame(Kind.HEADERS, 5, 3 + 2 * at, block))
-    kept = server.connection._known_blocks.values()
+    kept = server.connection._header_reader._known.values()
     assert 0 < len(kept) <= 64
     assert sum(len(name) + len(value) + 32 for headers in kept for name, value in headers) <= 16 * 1024
 

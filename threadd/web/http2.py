@@ -8,9 +8,6 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final, Protocol
 
-from hpack import Decoder
-from hpack.exceptions import HPACKError
-
 from threadd.web.http2_frames import (
     ACK,
     ENABLE_PUSH,
@@ -34,18 +31,14 @@ from threadd.web.http2_frames import (
     are_trailers,
     frame,
     is_request,
-    many_table_updates,
     require_connection,
     require_size,
     require_stream,
     reset_frame,
-    size_of,
     unpadded,
 )
+from threadd.web.http2_headers import MAX_HEADER_BYTES, HeaderReader
 from threadd.web.http2_sending import FIRST_WINDOW, STREAM_WINDOW, Sender, Stream
-
-MAX_HEADER_BYTES: Final = 16 * 1024
-"""The headers of one call, counted as RFC 7541 (4.1) does."""
 
 FIRST_STREAMS: Final = 128
 """How many streams may be open at once until `ServerConnection.allow_streams` is called."""
@@ -57,15 +50,11 @@ _MAX_UNREAD_ANSWERS: Final = 4_096
 _MAX_RESETS: Final = 10_000
 """How many streams a client may break off before they are done, more than it lets finish."""
 
-_KNOWN_BLOCKS: Final = 64
-_KNOWN_BYTES: Final = 16 * 1024
-"""How many header blocks are remembered, and how many bytes of headers in all."""
-
-# What is counted as work: about a microsecond each.
-_FRAME_WORK: Final = 2
-_BYTES_A_WORK: Final = 4096
+# What counts as how much work: about half a microsecond each.
+_FRAME_WORK: Final = 4
+_BYTES_A_WORK: Final = 2048
 _STREAM_WORK: Final = 50
-_FIELD_WORK: Final = 3
+_FIELD_WORK: Final = 5
 
 
 class Streams(Protocol):
@@ -106,10 +95,7 @@ class ServerConnection:
         self._answers = 0
         self._open: dict[int, Stream] = {}
         self._last_id = 0
-        self._decoder = Decoder(max_header_list_size=MAX_HEADER_BYTES)
-        self._decoder.max_allowed_table_size = 4096
-        self._known_blocks: dict[bytes, Headers] = {}
-        self._known_bytes = 0
+        self._header_reader = HeaderReader()
         self._block: bytearray | None = None
         self._block_of = (0, 0)
         self._receive_window = _CONNECTION_WINDOW
@@ -153,7 +139,7 @@ class ServerConnection:
 
         Args:
             data: What came; empty to go on with what is left.
-            work: How much to do at most, about a microsecond each; None for any.
+            work: How much to do at most, about half a microsecond each; None for any.
 
         Returns:
             Whether something is left to do.
@@ -370,7 +356,9 @@ class ServerConnection:
             self._whole_block(first_flags, stream_id, block)
 
     def _whole_block(self, flags: int, stream_id: int, block: bytes) -> None:
-        headers = self._decoded(block)
+        known = self._header_reader.known(block)
+        headers = known or self._header_reader.read(block)
+        self._work += _FIELD_WORK * len(headers)
         stream = self._open.get(stream_id)
         if stream is not None:
             # Trailers, in which gRPC says nothing.
@@ -386,44 +374,18 @@ class ServerConnection:
             raise ConnectionEndedError(code, "the number of a new stream must be odd and higher than all before")
         self._last_id = stream_id
         self._work += _STREAM_WORK
-        if not is_request(headers):
+        if not (known or is_request(headers)):
             self._count_reset()
             self._answer(reset_frame(stream_id, ErrorCode.PROTOCOL_ERROR))
         elif len(self._open) >= self._max_streams:
             self._answer(reset_frame(stream_id, ErrorCode.REFUSED_STREAM))
         else:
+            if not known:
+                self._header_reader.remember(block, headers)
             stream = self._open[stream_id] = Stream(stream_id)
             self._streams.opened(stream, headers)
             if flags & END_STREAM:
                 self._half_close(stream)
-
-    def _decoded(self, block: bytes) -> Headers:
-        """Read a header block; one that only points into the table means the same until the table changes."""
-        known = self._known_blocks.get(block)
-        if known is not None:
-            return known
-        if many_table_updates(block):
-            raise ConnectionEndedError(ErrorCode.COMPRESSION_ERROR, "the table changes its size too often")
-        try:
-            headers: Headers = [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
-        except HPACKError as error:
-            raise ConnectionEndedError(ErrorCode.COMPRESSION_ERROR, "headers cannot be read") from error
-        self._work += _FIELD_WORK * len(headers)
-        if block and min(block) >= 0x80 and 0xFF not in block:  # noqa: PLR2004 - one byte a field (RFC 7541, 6.1)
-            self._remember(block, headers)
-        else:
-            self._known_blocks.clear()
-            self._known_bytes = 0
-        return headers
-
-    def _remember(self, block: bytes, headers: Headers) -> None:
-        size = size_of(headers)
-        if len(self._known_blocks) == _KNOWN_BLOCKS or self._known_bytes + size > _KNOWN_BYTES:
-            self._known_blocks.clear()
-            self._known_bytes = 0
-        if size <= _KNOWN_BYTES:
-            self._known_blocks[block] = headers
-            self._known_bytes += size
 
     def _half_close(self, stream: Stream) -> None:
         stream.remote_open = False
@@ -471,7 +433,7 @@ class ServerConnection:
         require_size(not payload if flags & ACK else len(payload) % SETTING.size == 0)
         if flags & ACK:
             return
-        self._work += len(payload) // SETTING.size // 4
+        self._work += len(payload) // SETTING.size // 2
         initial_window: int | None = None
         for number, value in SETTING.iter_unpack(payload):
             if number == INITIAL_WINDOW_SIZE:

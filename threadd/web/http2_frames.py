@@ -92,14 +92,6 @@ def reset_frame(stream_id: int, code: ErrorCode) -> bytes:
     return frame(Kind.RST_STREAM, 0, stream_id, NUMBER.pack(code))
 
 
-_MANY_TABLE_UPDATES = re.compile(rb"(?:[\x20-\x3e]|\x3f[\x80-\xff]*[\x00-\x7f]){3}")
-
-
-def many_table_updates(block: bytes) -> bool:
-    """Whether a header block changes the size of the table more often than there is reason to (RFC 7541, 4.2)."""
-    return _MANY_TABLE_UPDATES.match(block) is not None
-
-
 def require_size(fits: bool) -> None:  # noqa: FBT001 - a condition is its only argument
     """Refuse a frame whose size is not the one that its type has."""
     if not fits:

@@ -6,8 +6,9 @@ from typing import Final, cast
 from threadd.web.http2 import ServerConnection, Streams
 from threadd.web.http2_frames import ConnectionEndedError
 
-_WORK_A_TURN: Final = 2_000
-"""How much work what came may make in one turn of the loop, in about a microsecond each; others have theirs then."""
+_WORK_A_TURN: Final = 1_000
+"""How much work what came may make in one turn of the loop, as `ServerConnection.receive` counts it; others have their
+turn then."""
 
 _HANG_UP_SECONDS: Final = 1.0
 """How long a client may take to read what is left for it when the connection ends."""

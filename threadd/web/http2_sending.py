@@ -80,9 +80,9 @@ class Sender:
     @property
     def can_send(self) -> bool:
         """Whether `take` would give anything."""
-        return bool(self._out or self._ending) or (
-            self._window > 0 and (bool(self._ready) or self._released() is not None)
-        )
+        if self._out or self._ending:
+            return True
+        return self._window > 0 and (bool(self._ready) or self._released() is not None)
 
     @property
     def is_waiting(self) -> bool:
@@ -128,9 +128,12 @@ class Sender:
 
     def take(self) -> bytes:
         """What is to be sent next, at most about 64 KiB; it counts as sent. `can_send` says whether there is more."""
-        for _ in range(_FRAMES_AT_ONCE):
-            if self.is_full or not self._advance():
-                break
+        if self._ready or self._by_credit or self._ending:
+            for _ in range(_FRAMES_AT_ONCE):
+                if self.is_full or not self._advance():
+                    break
+        if not self._out:
+            return b""
         data = b"".join(self._out)
         self._out.clear()
         self._size = 0
