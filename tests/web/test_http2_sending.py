@@ -391,6 +391,15 @@ def test_answers_that_nobody_reads_end_the_connection():
         assert len(server.connection.take()) < 100_000
 
 
+def test_padding_whose_windows_nobody_reads_ends_the_connection():
+    server = Server()
+    server.receive(frame(Kind.HEADERS, 4, 1, REQUEST))
+    with pytest.raises(ConnectionEndedError) as ended:
+        server.receive(frame(Kind.DATA, 8, 1, b"\x02\0\0") * 5_000)
+    assert ended.value.code is ErrorCode.ENHANCE_YOUR_CALM
+    assert len(server.connection.take()) < 100_000
+
+
 def test_streams_refused_or_malformed_whose_end_nobody_reads_end_the_connection():
     malformed = literal(b":method", b"POST")
     for block, limit in ((REQUEST, 0), (malformed, 10)):

@@ -36,6 +36,7 @@ from threadd.web.http2_frames import (
     require_stream,
     reset_frame,
     unpadded,
+    window_frame,
 )
 from threadd.web.http2_headers import MAX_HEADER_BYTES, HeaderReader
 from threadd.web.http2_sending import FIRST_WINDOW, STREAM_WINDOW, Sender, Stream
@@ -268,7 +269,7 @@ class ServerConnection:
         return self._open.pop(stream.id, None) is not None
 
     def _update_window(self, stream_id: int, size: int) -> None:
-        self._sender.put(frame(Kind.WINDOW_UPDATE, 0, stream_id, NUMBER.pack(size)))
+        self._sender.put(window_frame(stream_id, size))
 
     def _answer(self, data: bytes) -> None:
         """Send what a frame of the peer asks for by itself; each such answer is of a few bytes."""
@@ -324,8 +325,10 @@ class ServerConnection:
             self._break(stream, ErrorCode.FLOW_CONTROL_ERROR)
             return
         data = unpadded(payload, flags)
-        if len(data) < size:
-            self.allow(stream, size - len(data))
+        if len(data) < size and stream.remote_open:
+            # Padding may come again at once; it is as little work for the peer as a ping.
+            stream.receive_window += size - len(data)
+            self._answer(window_frame(stream_id, size - len(data)))
         if data:
             self._streams.received(stream, data)
         if flags & END_STREAM:

@@ -92,6 +92,11 @@ def reset_frame(stream_id: int, code: ErrorCode) -> bytes:
     return frame(Kind.RST_STREAM, 0, stream_id, NUMBER.pack(code))
 
 
+def window_frame(stream_id: int, size: int) -> bytes:
+    """The frame that lets the peer send so many bytes more; on the connection for the stream 0."""
+    return frame(Kind.WINDOW_UPDATE, 0, stream_id, NUMBER.pack(size))
+
+
 def require_size(fits: bool) -> None:  # noqa: FBT001 - a condition is its only argument
     """Refuse a frame whose size is not the one that its type has."""
     if not fits:

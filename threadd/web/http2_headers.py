@@ -6,7 +6,7 @@ from typing import Final
 from hpack import Decoder
 from hpack.exceptions import HPACKError
 
-from threadd.web.http2_frames import FIELD_OVERHEAD, ConnectionEndedError, ErrorCode, Headers
+from threadd.web.http2_frames import ConnectionEndedError, ErrorCode, Headers, size_of
 
 MAX_HEADER_BYTES: Final = 16 * 1024
 """The headers of one call, counted as RFC 7541 (4.1) does."""
@@ -53,7 +53,7 @@ class HeaderReader:
         """Remember what a block said, if it only points into the table: it means the same until the table changes."""
         if not _is_indexed(block):
             return
-        size = sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in headers)
+        size = size_of(headers)
         if len(self._known) == _KNOWN_REQUESTS or self._known_bytes + size > _KNOWN_BYTES:
             self._forget()
         if size <= _KNOWN_BYTES:
