@@ -18,11 +18,11 @@ Sleep = Callable[[float], Awaitable[None]]
 _OTHER: Final = "other"
 
 _TRACE_SECONDS: Final = 10.0
-"""How often failures of one name are logged: what a peer can cause again and again does not fill the log."""
+"""How often failures of one name and kind are logged: what a peer can cause again and again does not fill the log."""
 
 _counts: Counter[str] = Counter()
-_logged: dict[str, float] = {}
-"""When a failure of each name was last logged."""
+_logged: dict[tuple[str, type[BaseException]], float] = {}
+"""When a failure of each name and kind was last logged."""
 _lock: Final = threading.Lock()
 
 
@@ -43,9 +43,10 @@ def record_failure(name: str, error: BaseException) -> None:
     with _lock:
         _counts[name] += 1
         count = _counts[name]
-        is_due = now - _logged.get(name, -_TRACE_SECONDS) >= _TRACE_SECONDS
+        kind = name, type(error)
+        is_due = now - _logged.get(kind, -_TRACE_SECONDS) >= _TRACE_SECONDS
         if is_due:
-            _logged[name] = now
+            _logged[kind] = now
     if is_due:
         log.error("work in the background failed (%d in all): %s", count, name, exc_info=error)
 

@@ -9,7 +9,7 @@ from store import documents as document_rows
 from store import threads as thread_rows
 from store.engine import Engine, Reader
 from threadd.buckets import access
-from threadd.buckets.model import owner_in, parse_root, path_in
+from threadd.buckets.model import Brief, brief_of
 from threadd.buckets.registry import Registry
 from threadd.buckets.roots import CompleteRoots
 from threadd.buckets.sweeping import Sweeping
@@ -42,23 +42,25 @@ class Arrivals:
                 self.roots.forget(thread, key)
                 self.sweeping.wake()
                 continue
-            self._learn(thread, key, text)
-            if not self.roots.take_saved(thread, key, text):
+            brief = brief_of(text)
+            self._learn(thread, key, brief)
+            if not self.roots.take_saved(thread, key, brief.root, text):
                 self.sweeping.has_changed(thread, key)
 
     async def database_came(self, thread: ThreadID) -> None:
         """Take notice of all buckets of a database that came as a whole, by an import."""
-        for key, text in await self.engine.read(lambda state: list(_documents(state, thread.bytes))):
-            self._learn(thread, key, text)
+        for key, brief in await self.engine.read(lambda state: list(_briefs(state, thread.bytes))):
+            self._learn(thread, key, brief)
             self.sweeping.has_changed(thread, key)
 
-    def _learn(self, thread: ThreadID, key: str, document: bytes) -> None:
-        if parse_root(path_in(document)):
-            self.registry.learn(thread, key, owner_in(document))
+    def _learn(self, thread: ThreadID, key: str, brief: Brief) -> None:
+        if brief.root:
+            self.registry.learn(thread, key, brief.owner)
 
 
-def _documents(state: Reader, thread_id: bytes) -> Iterator[tuple[str, bytes]]:
+def _briefs(state: Reader, thread_id: bytes) -> Iterator[tuple[str, Brief]]:
     thread = thread_rows.get_thread(state, thread_id)
     collection = None if thread is None else database_rows.get_collection(state, thread.number, access.COLLECTION)
     if thread is not None and collection is not None:
-        yield from document_rows.all_documents(state, thread.number, collection.number)
+        for key, text in document_rows.all_documents(state, thread.number, collection.number):
+            yield key, brief_of(text)

@@ -9,7 +9,7 @@ from net.keys import PublicKey
 from net.thread_id import ThreadID
 from threadd.buckets import access
 from threadd.buckets.errors import BucketNotFoundError, InvalidNodeError
-from threadd.buckets.model import Bucket, bucket_json, parse_bucket, path_in
+from threadd.buckets.model import Bucket, brief_of, bucket_json, parse_bucket
 from threadd.db.database import Database
 from threadd.db.errors import (
     CollectionExistsError,
@@ -180,7 +180,7 @@ class Instances:
             DatabaseNotFoundError, ThreadNotFoundError: There is no such database.
         """
         text = self._stored_text(thread, key)
-        return "" if text is None else path_in(text)
+        return "" if text is None else brief_of(text).path
 
     def _stored_text(self, thread: ThreadID, key: str) -> bytes | None:
         try:

@@ -186,29 +186,32 @@ def parse_bucket(text: bytes) -> Bucket:
     )
 
 
-class _Named(msgspec.Struct):
+class Brief(msgspec.Struct, frozen=True):
+    """What a document says of a bucket, without the metadata, of which there may be much.
+
+    Args:
+        path: The path of the root.
+        owner: Text of the owner's public key; empty for none.
+    """
+
     path: str = ""
     owner: str = ""
 
-
-_named = msgspec.json.Decoder(_Named)
-
-
-def path_in(document: bytes) -> str:
-    """The path of the root in a document; empty where it is none of a bucket."""
-    return _named_in(document).path
+    @property
+    def root(self) -> bytes:
+        """The CID of the root; nothing where the document names none."""
+        return parse_root(self.path)
 
 
-def owner_in(document: bytes) -> str:
-    """Text of the owner's public key in a document; empty where it is none of a bucket."""
-    return _named_in(document).owner
+_briefs = msgspec.json.Decoder(Brief)
 
 
-def _named_in(document: bytes) -> _Named:
+def brief_of(document: bytes) -> Brief:
+    """What a document says in brief; nothing where it is none of a bucket."""
     try:
-        return _named.decode(document)
+        return _briefs.decode(document)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return _Named()
+        return Brief()
 
 
 def bucket_json(bucket: Bucket) -> bytes:

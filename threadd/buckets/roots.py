@@ -9,9 +9,10 @@ Where none is kept, as after a version that did not keep any, the records of the
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -33,7 +34,7 @@ from store.file_blocks import BlockState, FileBlocks
 from threadd.buckets import access, versions
 from threadd.buckets.errors import InvalidNodeError
 from threadd.buckets.instances import Actor, Instances
-from threadd.buckets.model import Bucket, Metadata, bucket_json, parse_bucket, parse_key, parse_root, path_in
+from threadd.buckets.model import Bucket, Metadata, bucket_json, parse_bucket, parse_key, parse_root
 from threadd.buckets.sealing import KEY_BYTES
 from threadd.buckets.surveys import CompleteTree, Surveyor, Tree
 
@@ -59,6 +60,11 @@ class Standing:
     last: CompleteRootRow | None = None
     bucket: Bucket | None = None
     size: int = 0
+
+    @property
+    def has_root(self) -> bool:
+        """Whether the newest document names a root."""
+        return self.missing != b""
 
     @property
     def missing_text(self) -> str:
@@ -219,7 +225,8 @@ class CompleteRoots:
             tree = await self._survey(known.root, _link_key(known.bucket.link_key), reached)
             if isinstance(tree, CompleteTree):
                 if known.row is None or known.row.root != known.root:
-                    await self._record(thread, key, known, known.root, bucket_json(known.bucket))
+                    bucket = known.bucket
+                    await self._record(thread, key, known, known.root, lambda: bucket)
                 self._incomplete.pop((thread, key), None)
                 return Standing(None, None, known.bucket, tree.size)
             missing, size = tree.missing, tree.size
@@ -247,12 +254,14 @@ class CompleteRoots:
             del self._saving[thread, key]
         known = self._known(thread, key)
         if known is not None and saving.text is not None:
-            await self._record(thread, key, known, root, saving.text)
+            row = CompleteRootRow(root, await asyncio.to_thread(_compact, partial(parse_bucket, saving.text)))
+            # Nobody need wait for it: what is lost with a crash is found again.
+            self._engine.commit(_recording(thread, key, known, row)).add_done_callback(_look_at)
 
-    def take_saved(self, thread: ThreadID, key: str, text: bytes) -> bool:
+    def take_saved(self, thread: ThreadID, key: str, root: bytes, text: bytes) -> bool:
         """Take notice of a new document on disk; tells whether it is the one that is being saved here."""
         saving = self._saving.get((thread, key))
-        if saving is None or parse_root(path_in(text)) != saving.root:
+        if saving is None or root != saving.root:
             return False
         saving.text = text
         return True
@@ -260,7 +269,7 @@ class CompleteRoots:
     def forget(self, thread: ThreadID, key: str) -> None:
         """Forget the last complete root of a bucket, whose document is gone or whose blocks are lost."""
         known = self._known(thread, key)
-        if known is not None:
+        if known is not None and known.row is not None:
             transaction = Transaction()
             rows.delete_complete_root(transaction, known.number, key)
             self._engine.commit(transaction).add_done_callback(_look_at)
@@ -306,17 +315,18 @@ class CompleteRoots:
             return None
         if known.row is not None and found.root == known.row.root:
             return known.row
-        document = await asyncio.to_thread(versions.document_of, patches[: found.patches])
-        return await self._record(thread, key, known, found.root, document)
+        of_that_time = patches[: found.patches]
+        return await self._record(
+            thread, key, known, found.root, lambda: parse_bucket(versions.document_of(of_that_time))
+        )
 
-    async def _record(self, thread: ThreadID, key: str, known: _Known, root: bytes, document: bytes) -> CompleteRootRow:
+    async def _record(
+        self, thread: ThreadID, key: str, known: _Known, root: bytes, bucket: Callable[[], Bucket]
+    ) -> CompleteRootRow:
         """Keep a root that is complete. Where the disk does not take it, it is looked for again later."""
-        row = CompleteRootRow(root, await asyncio.to_thread(_compact, document))
-        transaction = Transaction()
-        transaction.require(tables.thread(thread.bytes), known.thread_row)
-        rows.put_complete_root(transaction, known.number, key, row)
+        row = CompleteRootRow(root, await asyncio.to_thread(_compact, bucket))
         try:
-            await asyncio.shield(self._engine.commit(transaction))
+            await asyncio.shield(self._engine.commit(_recording(thread, key, known, row)))
         except ConflictError:
             return row  # the thread was deleted
         except StoreError as error:
@@ -367,9 +377,17 @@ def _link_key(text: str) -> bytes | None:
         return _OPENS_NOTHING
 
 
-def _compact(document: bytes) -> bytes:
+def _recording(thread: ThreadID, key: str, known: _Known, row: CompleteRootRow) -> Transaction:
+    """What keeps a complete root, unless the thread is deleted by then."""
+    transaction = Transaction()
+    transaction.require(tables.thread(thread.bytes), known.thread_row)
+    rows.put_complete_root(transaction, known.number, key, row)
+    return transaction
+
+
+def _compact(read: Callable[[], Bucket]) -> bytes:
     """A document without the entries that neither hold a key nor let anybody do anything: those above them decide."""
-    bucket = parse_bucket(document)
+    bucket = read()
     metadata = {path: entry for path, entry in bucket.metadata.items() if not path or entry.roles or entry.key}
     return bucket_json(msgspec.structs.replace(bucket, metadata=metadata))
 
@@ -401,5 +419,5 @@ def _seen_in_both(newest: Bucket, earlier: Bucket) -> dict[str, Metadata]:
 
 def _look_at(done: "asyncio.Future[None]") -> None:
     error = done.exception()
-    if error is not None:
-        log.warning("the last complete root of a bucket was not forgotten", reason=str(error))
+    if error is not None and not isinstance(error, ConflictError):
+        log.warning("what is kept of a complete root was not changed", reason=str(error))

@@ -115,26 +115,21 @@ class Sweeping:
         listed = await self.engine.read(_list)
         gone = {tables.bucket(key): value for key, (_, value) in listed.rows.items()}
         for thread, key in listed.places:
-            bucket, size = await self._look_at(thread, key, reached)
-            if bucket is None:
-                continue
+            standing = await self.roots.examine(thread, key, reached)
+            if standing is None or (standing.last is None and not standing.has_root):
+                continue  # it is gone, or none of a bucket
             row, _ = listed.rows.get(key, (None, b""))
             if row is not None and row.thread_id != thread.bytes:
                 continue  # a key belongs to the thread that had it first
             gone.pop(tables.bucket(key), None)
-            await self._keep(bucket, thread, row, size)
+            if standing.bucket is not None:
+                size = standing.size if standing.last is None else None
+                await self._keep(standing.bucket, thread, row, size)
         await self._forget(gone | listed.left_over)
 
     async def _mark_changed(self, reached: set[bytes]) -> None:
         while self._changed:
             await self.roots.examine(*self._changed.pop(), reached)
-
-    async def _look_at(self, thread: ThreadID, key: str, reached: set[bytes]) -> tuple[Bucket | None, int | None]:
-        """A bucket, and how many bytes it takes where that is known; no bucket for a document of another kind."""
-        standing = await self.roots.examine(thread, key, reached)
-        if standing is None or standing.bucket is None or (standing.missing == b"" and standing.last is None):
-            return None, None
-        return standing.bucket, standing.size if standing.last is None else None
 
     async def _keep(self, bucket: Bucket, thread: ThreadID, known: BucketRow | None, size: int | None) -> None:
         """Keep how large a bucket is, unless that was said meanwhile."""
