@@ -283,8 +283,7 @@ class Settings:
         """Where links to the gateway begin; empty where it is off."""
         if self.gateway is None:
             return ""
-        host = "127.0.0.1" if self.gateway.host == "0.0.0.0" else self.gateway.host
-        return f"{'https' if self.tls_cert else 'http'}://{Endpoint(host, self.gateway.port)}"
+        return f"{'https' if self.tls_cert else 'http'}://{self.gateway.local}"
 
 
 def _value(setting: Setting, text: str, source: str) -> Any:

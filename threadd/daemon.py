@@ -204,7 +204,7 @@ class _Doors:
             door = GatewayDoor(app, settings.console.host, settings.console.port, tls)
             await self._open_one("console", settings.console, door)
             scheme = "https" if tls else "http"
-            self.pages.url = f"{scheme}://{_reachable(self.listening['console'])}"
+            self.pages.url = f"{scheme}://{self.listening['console'].local}"
         # After the gateway, whose port the rule of origins has to know.
         await self._open_web("threads_web", settings.threads_web, threads, tls, self._origin_rule())
         self._health.set_ready(ready=True)
@@ -268,11 +268,6 @@ class _Doors:
         self._rooms.databases.end_listeners()
         self._rooms.network.end_subscriptions()
         await asyncio.gather(*(door.close(_GRACE) for door in self._doors))
-
-
-def _reachable(endpoint: Endpoint) -> Endpoint:
-    """Where this machine finds a door that listens on every interface."""
-    return Endpoint("127.0.0.1", endpoint.port) if endpoint.host in ("0.0.0.0", "::") else endpoint
 
 
 async def _announcement(

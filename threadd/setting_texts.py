@@ -42,12 +42,23 @@ class Endpoint:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        if self.host == "localhost":
-            return True
+        address = self._address
+        return self.host == "localhost" or (address is not None and address.is_loopback)
+
+    @property
+    def local(self) -> "Endpoint":
+        """Where programs of this machine reach it: at the loopback address if it listens on all addresses."""
+        address = self._address
+        if address is None or not address.is_unspecified:
+            return self
+        return Endpoint("127.0.0.1" if address.version == 4 else "::1", self.port)  # noqa: PLR2004
+
+    @property
+    def _address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         try:
-            return ipaddress.ip_address(self.host).is_loopback
+            return ipaddress.ip_address(self.host)
         except ValueError:
-            return False
+            return None
 
 
 def parse_endpoint(text: str) -> Endpoint | None:

@@ -233,6 +233,9 @@ def test_names_of_the_console() -> None:
         ({"gateway": "off"}, ""),
         ({"gateway": "0.0.0.0:80"}, "http://127.0.0.1:80"),
         ({"gateway": "[::1]:80"}, "http://[::1]:80"),
+        ({"gateway": "[::]:80"}, "http://[::1]:80"),
+        ({"gateway": "[0:0::0]:80"}, "http://[::1]:80"),
+        ({"gateway": "gateway.example:80"}, "http://gateway.example:80"),
     ],
 )
 def test_where_links_begin(flags: dict[str, str], url: str) -> None:
