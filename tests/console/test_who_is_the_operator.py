@@ -126,4 +126,4 @@ def test_a_console_session_opens_nothing_at_the_gateway(gateway, browser, shown)
     gateway.cookie = browser.cookie
     for what, path in paths.items():
         assert gateway.ask(path)[0] == expected(what, "nothing")
-    assert browser.ask("/metrics")[0] == 200
+    assert browser.ask("/_/")[0] == 200

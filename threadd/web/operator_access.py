@@ -1,7 +1,7 @@
 """Who is the operator: the one rule for the console, metrics, documents over HTTP, bucket lists and unowned buckets.
 
 The operator shows either an operator token (``Authorization: Bearer ...``), which is that of the settings or one made
-through the control socket, or, at the console's endpoint only, the cookie of a session that a one-use link opened. An
+through the control socket, or, in the console only, the cookie of a session that a one-use link opened. An
 address, a host name or a forwarded header grants nothing. Nothing here is ever logged.
 """
 
@@ -109,7 +109,7 @@ class Access:
         self._sessions.take(request.cookies.get(self.cookie, ""))
 
     def has_session(self, request: Request) -> bool:
-        """Whether a request to the console's endpoint is the operator's: by a session, or by a token."""
+        """Whether a request to the console is the operator's: by a session, or by a token."""
         return self._sessions.holds(request.cookies.get(self.cookie, "")) or self.has_token(request)
 
     def has_token(self, request: Request) -> bool:

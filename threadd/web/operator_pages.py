@@ -53,7 +53,9 @@ class OperatorPages:
 
     def health(self) -> HealthSummary:
         """Tell whether work is taken."""
-        return HealthSummary("" if self._measures.is_ready() else "it stops, or its disk takes no writes; see its log")
+        return HealthSummary(
+            "" if self._measures.is_ready() else "it is stopping, or its disk takes no writes; see its log"
+        )
 
     def status(self) -> StatusSummary:
         """Tell how the daemon is doing."""
@@ -80,7 +82,7 @@ class OperatorPages:
         return health_response(request.url.path, self._measures.is_ready)
 
     async def _metrics(self, request: Request) -> Response:
-        if not self._access.has_session(request):
+        if not self._access.has_token(request):
             text = f"metrics are for the operator; {TOKEN_HINT}\n"
             return PlainTextResponse(text, 401, headers={"www-authenticate": "Bearer"})
         return Response(metrics.exposition(self._measures), media_type="text/plain; version=0.0.4; charset=utf-8")
