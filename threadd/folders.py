@@ -4,5 +4,5 @@ from pathlib import Path
 
 
 def parse_folder(text: str) -> Path:
-    """Read the path of a folder, as somebody wrote it."""
+    """Read the path of a folder; `~` is the home folder, and what is relative is below the working directory."""
     return Path(text).expanduser().absolute()

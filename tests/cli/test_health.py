@@ -92,7 +92,18 @@ def test_a_repository_that_is_not_there_or_a_socket_that_nobody_serves(tmp_path:
         left.bind(str(tmp_path / "control.sock"))
     status, _, said = ask("--repo", tmp_path)
     assert (status, "no daemon runs on" in said) == (1, True)
-    assert ask("--repo", tmp_path, "--timeout", "0")[0] == 2
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "1e300", "soon"])
+def test_a_time_that_cannot_be_waited(tmp_path: Path, seconds: str) -> None:
+    status, _, said = ask("--repo", tmp_path, "--timeout", seconds)
+    assert (status, "Traceback" in said) == (2, False)
+    assert "--timeout" in said
+
+
+def test_its_help_is_asked_for_like_that_of_every_command() -> None:
+    assert ask("-h") == ask("--help")
+    assert ask("-h")[0] == 0
 
 
 def test_it_imports_little(tmp_path: Path) -> None:
