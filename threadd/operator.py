@@ -30,6 +30,7 @@ from threadd.bucket_files import BucketFiles
 from threadd.bucket_verbs import BucketRequest
 from threadd.db.manager import Manager
 from threadd.hub.api_keys import KeyKind
+from threadd.hub.confirmations import Confirmation
 from threadd.hub.errors import InvitationNotFoundError, UnknownApiKeyError
 from threadd.hub.hub import Hub
 from threadd.takeover import Takeover
@@ -275,9 +276,11 @@ class Operator:
 
     async def confirm(self, secret: str) -> Confirmed:
         """Confirm what waits for a secret; see `Confirm`."""
-        count = self._hub.confirmations.confirm(secret)
-        if count:
-            return Confirmed("confirmed" if count == 1 else f"confirmed {count} at once")
+        confirmed = self._hub.confirmations.confirm(secret)
+        if len(confirmed) == 1:
+            return Confirmed(_confirmed_text(confirmed[0]))
+        if confirmed:
+            return Confirmed(f"confirmed {len(confirmed)} at once")
         try:
             organisation, email = await self._hub.invitations.consent(secret)
         except InvitationNotFoundError as error:
@@ -341,6 +344,11 @@ def _kind(text: str) -> KeyKind:
         return KeyKind[text.upper()]
     except KeyError:
         raise RequestError(f"'{text}' is no type of API key; use user or account") from None
+
+
+def _confirmed_text(confirmed: Confirmation) -> str:
+    peer = confirmed.requester.peer
+    return f"confirmed the {confirmed.purpose} of {confirmed.name}" + (f", asked for from {peer}" if peer else "")
 
 
 def _with_secret(row: ApiKeyRow) -> ApiKey:

@@ -33,12 +33,12 @@ async def test_each_is_confirmed_by_its_own_secret(hub: Any) -> None:
     assert (one.name, other.name, one.secret == other.secret) == ("jane", "john", False)
     assert len(one.secret) == 72
     for wrong in ("", "b", one.secret[:-1], one.secret.upper(), "é", "\ud800"):
-        assert hub.confirmations.confirm(wrong) == 0
-    assert hub.confirmations.confirm(other.secret) == 1
+        assert hub.confirmations.confirm(wrong) == []
+    assert hub.confirmations.confirm(other.secret) == [other]
     await second
     assert not first.done()
     assert hub.confirmations.pending() == [one]
-    assert hub.confirmations.confirm(one.secret) == 1
+    assert hub.confirmations.confirm(one.secret) == [one]
     await first
     assert hub.confirmations.pending() == []
 
@@ -115,7 +115,7 @@ async def test_a_sign_up_that_is_a_way_into_an_organisation_is_asked_for(hub: An
     await asyncio.sleep(0)
     (one,) = hub.confirmations.pending()
     assert (one.purpose, one.name) == (Purpose.SIGN_UP, "john")
-    assert hub.confirmations.confirm(one.secret) == 1
+    assert hub.confirmations.confirm(one.secret) == [one]
     john, _ = await signing
     assert [row.name for row in hub.organisations.of(john.public_key)] == ["acme"]
     hub.confirming(ConfirmationOptions(UNASKED["auto-signin"]))

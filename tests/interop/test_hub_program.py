@@ -74,7 +74,7 @@ def confirmed_by_the_operator(daemon):
             for _ in range(600):
                 found[:] = json.loads(daemon.run("confirm", "--list", "--json"))
                 if found:
-                    assert daemon.run("confirm") == "confirmed\n"
+                    assert daemon.run("confirm").startswith(f"confirmed the {found[0]['purpose']} of ")
                     return
             failures.append("nothing waits")
         except (AssertionError, DaemonError) as error:

@@ -209,7 +209,7 @@ class Confirmations:
             await self.options.mailer.send(email, f"threadd: {what}", f"To {what}:\n\n{link or command}\n")
             return
         # The link is meant to be read here: whoever reads the log owns the machine.
-        # Whoever set the secret that all share knows it, and it must not stand in a log.
+        # The operator set the secret that all share, and it must not stand in a log.
         how = {} if secret == self.options.secret else {"command": command, "link": link}
         given = {"email": email, "peer": peer} | how
         log.info(what, **{name: value for name, value in given.items() if value})
@@ -230,18 +230,18 @@ class Confirmations:
         """List what waits, the oldest first."""
         return list(self._waiting)
 
-    def confirm(self, secret: str) -> int:
+    def confirm(self, secret: str) -> list[Confirmation]:
         """Confirm all that waits for a secret.
 
         Args:
             secret: As it was sent.
 
         Returns:
-            How many waited for it.
+            What waited for it.
         """
         given = secret.encode("utf-8", "replace")
         waiting = [one for one in self._waiting if not one.done.done()]
         found = [one for one in waiting if hmac.compare_digest(one.secret.encode(), given)]
         for one in found:
             one.done.set_result(True)
-        return len(found)
+        return found
