@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import datetime as dt
 import json
 
 import grpc
@@ -322,10 +323,15 @@ async def test_usage(house, users_door, user, sign_up):
     stubs = jane.accounts.of(users_door.service)
     usage = await stubs("GetUsage")
     assert (usage.customer.email, usage.customer.account_type) == ("jane@example.org", 0)
-    # Programs of the Hub read both messages without looking whether they are there.
-    assert usage.HasField("customer")
-    assert usage.HasField("usage")
-    assert (dict(usage.usage.usage), dict(usage.customer.daily_usage)) == ({}, {})
+    assert set(usage.usage.usage) == {"stored_data", "network_egress", "instance_reads", "instance_writes"}
+    for one in usage.usage.usage.values():
+        # The `hub` program divides by the sum of total and free, and reads the period without looking for it.
+        assert (one.units, one.total, one.cost, one.free) == (0, 0, 0, 2**53 - 1)
+        start, end = (dt.datetime.fromtimestamp(at, dt.UTC) for at in (one.period.unix_start, one.period.unix_end))
+        assert start <= dt.datetime.now(dt.UTC) < end
+        assert (start.day, start.hour, end.day, end.hour) == (1, 0, 1, 0)
+    # The JS suite of the Hub expects numbers of every entry that is there.
+    assert usage.customer.daily_usage == {}
     assert (await user(ALICE)("GetUsage")).customer.account_type == 2
 
     assert await stubs.refused("GetUsage", key="?") == (StatusCode.FAILED_PRECONDITION, "Invalid public key")

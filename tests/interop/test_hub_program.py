@@ -142,7 +142,8 @@ def test_usage_where_nothing_is_metered(start_daemon, home):
     said = jane.hub("billing", "usage")
     for shown in ("Account status: not metered", "Account balance: $0.00", "Subscription status: none"):
         assert shown in said
-    assert "%" not in said
+    for product, free in (("ThreadDB reads", str(2**53 - 1)), ("Stored data", "9.0 PB")):
+        assert re.search(rf"{product}\s+0( B)?\s+{free} \(100%\)\s+\$0\.0000\s+01-", said), said
     assert "Invalid public key" in jane.hub("billing", "usage", "--user", "jane", status=1)
     for command in ("users", "setup", "portal"):
         assert "Billing is not enabled" in jane.hub("billing", command, status=1)

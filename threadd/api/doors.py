@@ -70,6 +70,7 @@ class Services:
         own: What goes beyond the Hub.
         health: The state that health checks tell.
         revoked: Up to which second the tokens of an identity do not count.
+        clock: Nanoseconds since 1970.
     """
 
     host: PublicKey
@@ -79,6 +80,7 @@ class Services:
     own: OwnService
     health: Health
     revoked: Mapping[PublicKey, int]
+    clock: Callable[[], int]
 
     @classmethod
     def build(
@@ -116,7 +118,7 @@ class Services:
         threads = ThreadsService(manager, Joining(manager, replication), token_flow, addresses)
         network_service = NetworkService(network, replication, token_flow, addresses)
         folders = BucketsService(buckets, host_key, clock)
-        return cls(host_key.public, threads, network_service, folders, OwnService(manager), health, revoked)
+        return cls(host_key.public, threads, network_service, folders, OwnService(manager), health, revoked, clock)
 
 
 def threads_dispatcher(
@@ -163,7 +165,7 @@ def hub_dispatcher(
     """
     own: dict[ServiceDescriptor, object] = {
         accounts_service.DESCRIPTOR: AccountsService(hub),
-        users_service.DESCRIPTOR: UsersService(hub),
+        users_service.DESCRIPTOR: UsersService(hub, services.clock),
     }
     policy = HubDoorPolicy(hub.gate)
     size = max_message_bytes

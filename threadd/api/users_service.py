@@ -3,7 +3,8 @@
 Each method reads the request, calls one verb of `threadd.hub` and writes the reply; the rules are there.
 """
 
-from collections.abc import AsyncGenerator
+import datetime as dt
+from collections.abc import AsyncGenerator, Callable
 from typing import NoReturn
 
 from net.errors import InvalidKeyError
@@ -24,6 +25,14 @@ _USER = 2
 # What the `hub` program shows of an account where nothing is metered.
 _ACCOUNT_STATUS = "not metered"
 _SUBSCRIPTION_STATUS = "none"
+_PRODUCTS = {
+    "stored_data": "Stored data",
+    "network_egress": "Network egress",
+    "instance_reads": "ThreadDB reads",
+    "instance_writes": "ThreadDB writes",
+}
+# All is free: the largest number that a client in JavaScript reads exactly.
+_FREE = 2**53 - 1
 
 
 class UsersService:
@@ -31,10 +40,12 @@ class UsersService:
 
     Args:
         hub: Knows the Hub's rules.
+        clock: Nanoseconds since 1970.
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, clock: Callable[[], int]) -> None:
         self._hub = hub
+        self._clock = clock
 
     async def get_thread(self, call: Call, request: pb.GetThreadRequest) -> pb.GetThreadResponse:
         """Find one of the caller's threads by its name."""
@@ -101,10 +112,10 @@ class UsersService:
         return pb.DeleteSentboxMessageResponse()
 
     async def get_usage(self, call: Call, request: pb.GetUsageRequest) -> pb.GetUsageResponse:
-        """Tell what the caller, or a user of the caller's keys, has used: no entries, since nothing is metered here.
+        """Tell what the caller, or a user of the caller's keys, has used: nothing is metered here, and all is free.
 
-        An entry of zeros would be worse than none: the `hub` program reads the period of each and divides by the sum of
-        what is used and what is free.
+        The `hub` program reads the period of each entry and divides by the sum of what is used and what is free. The
+        days' usage has no entries: the JS suite of the Hub expects numbers of whatever is there.
         """
         key, parent = call.identity, None
         if request.key:
@@ -124,7 +135,7 @@ class UsersService:
             account_status=_ACCOUNT_STATUS,
             subscription_status=_SUBSCRIPTION_STATUS,
         )
-        return pb.GetUsageResponse(customer=customer, usage=billingd_pb2.GetCustomerUsageResponse())
+        return pb.GetUsageResponse(customer=customer, usage=_usage(self._clock()))
 
     async def archives_ls(self, _call: Call, _request: pb.ArchivesLsRequest) -> NoReturn:
         """There are no archives."""
@@ -156,6 +167,19 @@ class UsersService:
 
 def _thread(thread: ThreadID, row: OwnedThreadRow) -> pb.GetThreadResponse:
     return pb.GetThreadResponse(id=thread.bytes, name=row.name, is_db=row.is_db)
+
+
+def _usage(now: int) -> billingd_pb2.GetCustomerUsageResponse:
+    """The usage of the month, as months are in UTC."""
+    start = dt.datetime.fromtimestamp(now // 1_000_000_000, dt.UTC).replace(day=1, hour=0, minute=0, second=0)
+    end = (start + dt.timedelta(days=31)).replace(day=1)
+    period = billingd_pb2.Period(unix_start=int(start.timestamp()), unix_end=int(end.timestamp()))
+    return billingd_pb2.GetCustomerUsageResponse(
+        usage={
+            name: billingd_pb2.Usage(description=text, free=_FREE, grace=_FREE, period=period)
+            for name, text in _PRODUCTS.items()
+        }
+    )
 
 
 def _message(message: Message) -> pb.Message:

@@ -75,7 +75,7 @@ func (p *program) threads() {
 	})
 	p.Check("threads/usage", func() error {
 		usage, err := p.users.GetUsage(p.signUp().context)
-		return checks.First(err, checks.Equal(len(usage.GetUsage().GetUsage()), 0))
+		return checks.First(err, checks.Equal(len(usage.GetUsage().GetUsage()), 4))
 	})
 	p.Check("threads/archives", func() error {
 		_, err := p.users.ArchivesLs(p.signUp().context)
