@@ -319,7 +319,7 @@ def test_what_breaks_the_rules_ends_the_connection_with_a_word(data, code):
         [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/a\r\nb")],
         *(
             [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/"), (b"x-name", value)]
-            for value in (b"a\rb", b"a\nb", b"a\0b", b" a", b"a ", b"\ta", b"a\t", b" ", b"\r", b"\n", b"\0")
+            for value in (b"a\rb", b"a\nb", b"a\0b", b"\r", b"\n", b"\0")
         ),
         *(
             [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/"), (name, b"x")]
@@ -333,6 +333,14 @@ def test_a_malformed_request_is_broken_off_and_the_rest_goes_on(headers):
     assert frame(Kind.RST_STREAM, 0, 1, struct.pack(">I", ErrorCode.PROTOCOL_ERROR)) in server.connection.take()
     server.connection.receive(frame(Kind.HEADERS, 5, 3, request_block()))
     assert server.seen == [("opened", 3), ("half closed", 3)]
+
+
+@pytest.mark.parametrize("value", [b" a", b"a ", b"\ta", b"a\t", b" ", b"bearer "])
+def test_white_space_at_the_ends_of_a_value_is_taken_as_clients_send_it(value):
+    server = Server()
+    block = request_block((b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/"), (b"authorization", value))
+    server.connection.receive(PREFACE + frame(Kind.HEADERS, 5, 1, block))
+    assert server.seen == [("opened", 1), ("half closed", 1)]
 
 
 @pytest.mark.parametrize("trailer", [(b"x-name", b"a\nb"), (b"X", b"y"), (b":path", b"/"), (b"connection", b"x")])

@@ -132,7 +132,8 @@ def size_of(headers: Headers) -> int:
 _PSEUDO = frozenset((b":method", b":scheme", b":path", b":authority"))
 _OF_CONNECTIONS = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
-_VALUE = re.compile(rb"(?:[^\0\r\n\t ](?:[^\0\r\n]*[^\0\r\n\t ])?)?")
+_VALUE = re.compile(rb"[^\0\r\n]*")
+"""White space at the ends is left for metadata to strip, as gRPC over HTTP/2 allows: clients send it."""
 
 
 def is_request(headers: Headers) -> bool:
@@ -141,7 +142,7 @@ def is_request(headers: Headers) -> bool:
     regular = False
     for name, value in headers:
         if name.startswith(b":"):
-            if regular or name in seen or name not in _PSEUDO or not _VALUE.fullmatch(value):
+            if regular or name in seen or name not in _PSEUDO or _VALUE.fullmatch(value) is None:
                 return False
             seen.add(name)
         else:
