@@ -65,6 +65,37 @@ async def test_consent_before_the_sign_up(hub: Any, jane: AccountRow, acme: Acco
     assert [row.organisation for row in hub.invitations.pending()] == [other.public_key]
 
 
+@pytest.mark.parametrize(
+    ("invited", "other"),
+    [
+        ("jo@strasse.example", "jo@straße.example"),
+        ("jo@straße.example", "jo@strasse.example"),
+        ("kim@example.org", "\N{KELVIN SIGN}im@example.org"),
+        ("kim@bank.example", "kim@ban\N{KELVIN SIGN}.example"),
+        ("so@example.org", "\N{LATIN SMALL LETTER LONG S}o@example.org"),
+    ],
+)
+async def test_an_address_that_looks_the_same_is_another(
+    hub: Any, jane: AccountRow, acme: AccountRow, invited: str, other: str
+) -> None:
+    row = await hub.invitations.invite(acme, jane.public_key, invited)
+    await hub.invitations.consent(row.token)
+    hub.confirming()
+    stranger, _ = await hub.signing.sign_up("stranger", other)
+    again = await hub.invitations.invite(acme, jane.public_key, invited)
+    await hub.invitations.consent(again.token)
+    assert members(hub, acme) == {"jane": Role.OWNER}
+    assert hub.organisations.of(stranger.public_key) == []
+
+
+async def test_the_case_of_an_address_does_not_count(hub: Any, jane: AccountRow, acme: AccountRow) -> None:
+    row = await hub.invitations.invite(acme, jane.public_key, "Jörg@Example.ORG")
+    await hub.invitations.consent(row.token)
+    hub.confirming()
+    await hub.signing.sign_up("joerg", "jörg@example.org")
+    assert members(hub, acme) == {"jane": Role.OWNER, "joerg": Role.MEMBER}
+
+
 async def test_an_invitation_ends(hub: Any, jane: AccountRow, acme: AccountRow) -> None:
     row = await hub.invitations.invite(acme, jane.public_key, "john@example.org")
     hub.now += LIFE

@@ -93,3 +93,18 @@ def test_any_text_is_an_address_or_none(text: str) -> None:
     except EmailError:
         return
     assert "@" in text
+
+
+@pytest.mark.parametrize("unseen", ["\x9b2K", "\x85", "\u202e", "\u200d", "\u2028", "\ue000"])
+def test_an_address_hides_nothing_in_a_terminal(unseen: str) -> None:
+    for email in (f"{unseen}jane@example.org", f"Jane{unseen} <jane@example.org>"):
+        with pytest.raises(EmailError):
+            names.check_email(email)
+
+
+@given(st.text(), st.text())
+def test_an_address_is_the_same_in_ascii_case_only(one: str, other: str) -> None:
+    assert names.is_same_email(one, one)
+    assert names.is_same_email(one, other) == names.is_same_email(other, one)
+    if names.is_same_email(one, other):
+        assert [ord(x) for x in one if not x.isascii()] == [ord(x) for x in other if not x.isascii()]

@@ -17,7 +17,7 @@ from threadd.hub.accounts import Accounts
 from threadd.hub.api_keys import random_token
 from threadd.hub.confirmations import Confirmations, Purpose
 from threadd.hub.errors import InvitationExpiredError, InvitationNotFoundError
-from threadd.hub.names import check_email
+from threadd.hub.names import check_email, is_same_email
 from threadd.hub.organisations import Organisations
 from threadd.hub.sessions import TOKEN_BYTES
 from threadd.hub.withdrawals import Withdrawals
@@ -120,7 +120,7 @@ class Invitations:
             await self._overlay.submit(transaction)
             raise InvitationExpiredError
         developer = self._accounts.find_developer(row.email)
-        if developer is not None:
+        if developer is not None and is_same_email(developer.email, row.email):
             self._organisations.stage_joining(transaction, organisation, developer)
         rows.put_invitation(transaction, msgspec.structs.replace(row, accepted=True))
         await self._overlay.submit(transaction)
@@ -159,7 +159,7 @@ class Invitations:
         transaction = Transaction()
         self._organisations.stage_leaving(transaction, organisation, developer.public_key)
         for row in rows.list_invitations(self._overlay):
-            theirs = row.sender == developer.public_key or _same(row.email, developer.email)
+            theirs = row.sender == developer.public_key or is_same_email(row.email, developer.email)
             if row.organisation == organisation.public_key and theirs:
                 rows.delete_invitation(transaction, row.token)
         await self._overlay.submit(transaction)
@@ -177,8 +177,4 @@ class Invitations:
                 rows.delete_invitation(transaction, row.token)
 
     def _of_email(self, email: str) -> Collection[InvitationRow]:
-        return [row for row in rows.list_invitations(self._overlay) if _same(row.email, email)]
-
-
-def _same(one: str, other: str) -> bool:
-    return one.casefold() == other.casefold()
+        return [row for row in rows.list_invitations(self._overlay) if is_same_email(row.email, email)]

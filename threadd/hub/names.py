@@ -19,7 +19,6 @@ _MAX_NAME_BYTES = 255
 _PARSER_TRIPS = (AttributeError, IndexError, TypeError, ValueError, RecursionError, MessageError)
 
 _USERNAME = re.compile(r"[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)?", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SLUG_REFUSES = r"[^-a-zA-Z0-9_]+"
 _SLUG_WORDS = (("&", "and"), ("@", "at"), ('"', ""), ("'", ""), ("\N{RIGHT SINGLE QUOTATION MARK}", ""))
 
@@ -48,7 +47,8 @@ def check_email(text: str) -> None:
     Raises:
         EmailError: It is another text, or too long.
     """
-    if _CONTROL.search(text) or not fits(text):
+    # The operator reads it in a terminal, where what is not printable may hide or rewrite what stands beside it.
+    if not text.isprintable() or not fits(text):
         raise EmailError
     try:
         header = default.header_factory("to", text)
@@ -58,6 +58,19 @@ def check_email(text: str) -> None:
         raise EmailError from error
     if defects or len(addresses) != 1 or not addresses[0].username or not addresses[0].domain:
         raise EmailError
+
+
+def is_same_email(one: str, other: str) -> bool:
+    """Whether what belongs to one address of mail belongs to another.
+
+    The case of ASCII letters does not count. All else does: `straße.example` and `strasse.example` are the same to
+    `str.casefold` and two domains to the Internet (RFC 5891), whose owners are two as well.
+
+    Args:
+        one: An address.
+        other: Another.
+    """
+    return one.encode("utf-8", "replace").lower() == other.encode("utf-8", "replace").lower()
 
 
 def fits(name: str) -> bool:
