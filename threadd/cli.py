@@ -265,7 +265,8 @@ def invalidate_key(key: str, repo: str | None, *, as_json: bool) -> None:
 def confirm(secret: str | None, repo: str | None, *, only_list: bool, as_json: bool) -> None:
     """Confirm a sign-up, a sign-in or an invitation, as the link in an e-mail would.
 
-    SECRET is the last part of the link. Without it, the only one that waits is confirmed.
+    SECRET is the last part of the link. Without it, the only one that waits is confirmed, unless a page in a browser
+    asked for it: pages ask without the browser's user.
 
     \b
     Examples:
@@ -276,12 +277,18 @@ def confirm(secret: str | None, repo: str | None, *, only_list: bool, as_json: b
     if only_list or secret is None:
         found = _call(repo, ListConfirmations(), list[PendingConfirmation], must_exist=True)
         if only_list:
-            rows = [(one.secret, one.purpose, one.name, one.email, one.peer, one.link) for one in found]
-            _show_table(found, ("SECRET", "FOR", "NAME", "E-MAIL", "FROM", "LINK"), rows, as_json=as_json)
+            rows = [(one.secret, one.purpose, one.name, one.email, one.peer, one.page, one.link) for one in found]
+            head = ("SECRET", "FOR", "NAME", "E-MAIL", "FROM", "PAGE", "LINK")
+            _show_table(found, head, rows, as_json=as_json)
             return
         if len(found) != 1:
             state = f"{len(found)} wait: name the secret of one" if found else "nothing waits"
             raise _Refusal(f"{state}; threadd confirm --list shows what does")
+        if page := found[0].page:
+            raise _Refusal(
+                f"what waits is the {found[0].purpose} of {found[0].name}, asked for by a page of {page}: if that is "
+                f"yours, threadd confirm {found[0].secret} confirms it"
+            )
         secret = found[0].secret
     done = _call(repo, Confirm(secret), Confirmed, must_exist=True)
     click.echo(_json(done) if as_json else done.text)
@@ -467,9 +474,15 @@ def _show_table(found: object, header: tuple[str, ...], rows: Sequence[tuple[str
     if as_json:
         click.echo(_json(found))
         return
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    for row in (header, *rows):
+    table = [tuple(map(_printable, row)) for row in (header, *rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    for row in table:
         click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _printable(text: str) -> str:
+    """A text as a terminal may have it: strangers choose names, and control characters do more than show."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _json(value: object) -> str:

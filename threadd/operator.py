@@ -264,6 +264,7 @@ class Operator:
                 one.email,
                 confirmations.link("confirm", one.secret),
                 one.requester.peer,
+                one.requester.page,
             )
             for one in confirmations.pending()
         ]
@@ -347,8 +348,10 @@ def _kind(text: str) -> KeyKind:
 
 
 def _confirmed_text(confirmed: Confirmation) -> str:
-    peer = confirmed.requester.peer
-    return f"confirmed the {confirmed.purpose} of {confirmed.name}" + (f", asked for from {peer}" if peer else "")
+    requester = confirmed.requester
+    place = f", asked for from {requester.peer}" if requester.peer else ""
+    page = f" by a page of {requester.page}" if requester.page else ""
+    return f"confirmed the {confirmed.purpose} of {confirmed.name}{place}{page}"
 
 
 def _with_secret(row: ApiKeyRow) -> ApiKey:

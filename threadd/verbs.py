@@ -219,6 +219,7 @@ class PendingConfirmation(msgspec.Struct, frozen=True):
         email: To whom it would be sent; may be empty.
         link: What a browser may open instead; empty where there is no gateway.
         peer: Where the call comes from that asks for it; may be empty.
+        page: The origin of the page in a browser that asks for it; empty for a program.
     """
 
     secret: str
@@ -227,6 +228,7 @@ class PendingConfirmation(msgspec.Struct, frozen=True):
     email: str
     link: str
     peer: str = ""
+    page: str = ""
 
 
 class Confirmed(msgspec.Struct, frozen=True):

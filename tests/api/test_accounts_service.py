@@ -410,9 +410,10 @@ async def test_a_secret_that_all_share(asking, accounts_door):
 
 
 async def test_a_page_in_a_browser_signs_nobody_in_unasked(house, accounts_door):
-    page = accounts_door.using([("origin", "http://example.org")])
+    # What a page says of itself over a websocket comes first, then what its browser says.
+    page = accounts_door.using([("origin", "http://localhost"), ("origin", "http://example.org")])
     signing = asyncio.ensure_future(page("Signin", username_or_email="local"))
     (one,) = await waiting(house)
-    assert one.purpose == "sign-in"
+    assert (one.purpose, one.page) == ("sign-in", "http://example.org")
     await house.rooms.operator.handle(Confirm(one.secret))
     assert (await signing).session

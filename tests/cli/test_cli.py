@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from threadd.cli import cli
+from threadd.cli import _show_table, cli
 
 
 @pytest.fixture(autouse=True)
@@ -136,10 +136,22 @@ def test_a_secret_may_come_from_standard_input(repo: Path) -> None:
 def test_nothing_waits_to_be_confirmed_where_no_daemon_runs(repo: Path) -> None:
     run("keys", "create", "--type", "user", "--repo", repo)
     assert answer("confirm", "--list", "--repo", repo) == []
-    columns = ["SECRET", "FOR", "NAME", "E-MAIL", "FROM", "LINK"]
+    columns = ["SECRET", "FOR", "NAME", "E-MAIL", "FROM", "PAGE", "LINK"]
     assert run("confirm", "--list", "--repo", repo).stdout.split() == columns
     assert "nothing waits; threadd confirm --list shows" in run("confirm", "--repo", repo, code=1).output
     assert "nothing waits for that" in run("confirm", "bunknown", "--repo", repo, code=1).output
+
+
+def test_a_table_shows_names_of_strangers_without_their_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _show_table((), ("NAME", "SIZE"), [("a\x9b2K\u202eb\r\n\x1b[31m", "1"), ("größe", "2")], as_json=False)
+    shown = r"a\x9b2K\u202eb\r\n\x1b[31m"
+    assert capsys.readouterr().out.splitlines() == [
+        f"{'NAME':{len(shown)}}  SIZE",
+        f"{shown}  1",
+        f"{'größe':{len(shown)}}  2",
+    ]
 
 
 def test_databases_are_listed(repo: Path) -> None:

@@ -13,9 +13,10 @@ from threadd.hub.confirmations import UNASKED, ConfirmationOptions, Purpose, Req
 from threadd.hub.errors import AccountExistsError, NotConfirmedError, TooManyWaitingError, UserNotFoundError
 
 
-async def begin(hub: Any, name: str, address: bytes = b"") -> "asyncio.Task[None]":
+async def begin(hub: Any, name: str, address: bytes = b"", page: str = "") -> "asyncio.Task[None]":
     before = len(hub.confirmations.pending())
-    waits = hub.confirmations.wait(Purpose.SIGN_UP, name, f"{name}@example.org", Requester(address=address))
+    requester = Requester(address=address, page=page)
+    waits = hub.confirmations.wait(Purpose.SIGN_UP, name, f"{name}@example.org", requester)
     task = asyncio.ensure_future(waits)
     await asyncio.sleep(0)
     assert len(hub.confirmations.pending()) == before + 1
@@ -65,7 +66,7 @@ async def test_one_address_does_not_take_the_places_of_others(hub: Any, monkeypa
         with pytest.raises(TooManyWaitingError):
             await hub.confirmations.wait(purpose, "more", "", Requester(address=b"a"))
     with pytest.raises(TooManyWaitingError):
-        await hub.signing.sign_in("local", Requester(address=b"a", is_page=True))
+        await hub.signing.sign_in("local", Requester(address=b"a"))
     others = [await begin(hub, f"other{number}", bytes([number])) for number in range(5)]
     await confirm_all(hub, *theirs, *others)
     await confirm_all(hub, await begin(hub, "again", b"a"))
@@ -87,6 +88,31 @@ async def test_where_all_places_are_taken_the_largest_share_gives_one_up(
         with pytest.raises(TooManyWaitingError):
             await hub.confirmations.wait(Purpose.SIGN_UP, "more", "", Requester(address=address))
     await confirm_all(hub, small, new, *large[1:])
+
+
+async def test_pages_of_a_browser_do_not_take_the_places_of_programs_beside_it(
+    hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confirmations, "MAX_WAITING_PER_ADDRESS", 3)
+    hub.confirming(ConfirmationOptions())
+    pages = [await begin(hub, f"page{number}", b"a", f"https://{number}.example") for number in range(3)]
+    with pytest.raises(TooManyWaitingError):
+        await hub.signing.sign_in("local", Requester(address=b"a", page="https://more.example"))
+    await confirm_all(hub, *pages, *[await begin(hub, f"program{number}", b"a") for number in range(3)])
+
+
+async def test_many_addresses_with_a_place_each_keep_no_newcomer_out(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confirmations, "MAX_WAITING", 4)
+    hub.confirming(ConfirmationOptions())
+    many = [await begin(hub, f"many{number}", bytes([number])) for number in range(4)]
+    new = asyncio.ensure_future(hub.confirmations.wait(Purpose.SIGN_IN, "new", "", Requester(address=b"new")))
+    # The one that waits longest makes room, and a second place is nobody's by that.
+    with pytest.raises(TooManyWaitingError):
+        await many[0]
+    assert [one.name for one in hub.confirmations.pending()] == ["many1", "many2", "many3", "new"]
+    with pytest.raises(TooManyWaitingError):
+        await hub.confirmations.wait(Purpose.SIGN_UP, "more", "", Requester(address=bytes([3])))
+    await confirm_all(hub, new, *many[1:])
 
 
 def test_every_word_of_the_setting_says_what_it_covers() -> None:

@@ -6,6 +6,7 @@ import struct
 
 import grpc
 import pytest
+from daemons import DaemonError
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -75,6 +76,8 @@ async def test_a_sign_in_to_the_owner_of_the_keys_waits_for_the_operator(start_d
         found = await until_wait(daemon, len(signing))
         assert {(one["purpose"], one["name"]) for one in found} == {("sign-in", "local")}
         assert all(one["peer"].startswith("ipv4:127.0.0.1:") for one in found)
+        pages = ["https://any.example", "null", "null", "null", "http://127.0.0.1:8080"]
+        assert sorted(one["page"] for one in found if one["page"]) == sorted(pages)
         assert not any(one.done() for one in signing)
         await asyncio.to_thread(daemon.run, "confirm", found[0]["secret"])
         done, rest = await asyncio.wait(signing, return_when=asyncio.FIRST_COMPLETED)
@@ -82,6 +85,22 @@ async def test_a_sign_in_to_the_owner_of_the_keys_waits_for_the_operator(start_d
         for one in rest:
             one.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
+    daemon.stop()
+
+
+async def test_what_a_page_asks_for_is_confirmed_by_its_secret_only(start_daemon):
+    daemon = start_daemon()
+    page = "https://any.example"
+    signing = asyncio.ensure_future(over_a_websocket(daemon, page))
+    (found,) = await until_wait(daemon, 1)
+    assert found["page"] == page
+    with pytest.raises(DaemonError, match=rf"the sign-in of local, asked for by a page of {page}"):
+        await asyncio.to_thread(daemon.run, "confirm")
+    assert not signing.done()
+    said = await asyncio.to_thread(daemon.run, "confirm", found["secret"])
+    assert said.strip() == f"confirmed the sign-in of local, asked for from {found['peer']} by a page of {page}"
+    assert await signing
+    assert page in daemon.said()
     daemon.stop()
 
 

@@ -33,6 +33,9 @@ from threadd.hub.organisations import Role, role_of
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["APIService"]
 
 _SECOND = 1_000_000_000
+
+# How much of the origin of a page is shown to the operator, in characters.
+_SHOWN_ORIGIN = 120
 _ROLES = {Role.OWNER: "owner", Role.MEMBER: "member"}
 _KINDS = {
     pb.KEY_TYPE_UNSPECIFIED: KeyKind.ACCOUNT,
@@ -217,4 +220,7 @@ def _key_info(row: ApiKeyRow, threads: int) -> pb.KeyInfo:
 
 
 def _requester(call: Call) -> Requester:
-    return Requester(call.peer, address_of(call.peer), is_page=bool(call.metadata.get("origin")))
+    # What a page says of itself over a websocket comes first, then what its browser says. No page is without an origin.
+    origins = call.metadata.get("origin")
+    page = (origins[-1] or "null")[:_SHOWN_ORIGIN] if origins else ""
+    return Requester(call.peer, address_of(call.peer), page)

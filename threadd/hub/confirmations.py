@@ -26,7 +26,7 @@ MAX_WAITING = 1_000
 """How many sign-ups and sign-ins may wait at once: anybody who can reach the Hub can begin one."""
 
 MAX_WAITING_PER_ADDRESS = 20
-"""How many of them one address may have."""
+"""How many of them the programs of one address may have, and its pages as well."""
 
 
 class Purpose(enum.StrEnum):
@@ -87,12 +87,18 @@ class Requester:
     Args:
         peer: Where the call comes from, as gRPC writes it; shown to the operator.
         address: The part of it whose share is taken.
-        is_page: Whether a page in a browser calls: any page may reach an endpoint on loopback.
+        page: The origin of the page that calls, as its browser writes it; empty for a program. Any page may reach an
+            endpoint on loopback, and all pages that a browser shows have its address.
     """
 
     peer: str = ""
     address: bytes = b""
-    is_page: bool = False
+    page: str = ""
+
+    @property
+    def share(self) -> tuple[bytes, bool]:
+        """Whose places to wait it takes: pages leave those of the programs at their address alone."""
+        return self.address, bool(self.page)
 
 
 UNKNOWN_REQUESTER: Final = Requester()
@@ -153,17 +159,17 @@ class Confirmations:
 
         Raises:
             NotConfirmedError: It was not confirmed in time.
-            TooManyWaitingError: Too many wait, of this address or in all.
+            TooManyWaitingError: Too many wait, of this share or in all.
             MailError: The link could not be sent.
         """
-        self._make_room(requester.address)
+        self._make_room(requester.share)
         secret = self.options.secret or random_token(self._randomness, TOKEN_BYTES)
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         waiting = Confirmation(secret, purpose, name, email, requester, self._clock(), done)
         self._waiting.append(waiting)
         try:
             what = f"confirm the {purpose} of {name}"
-            await self.tell(what, self.link("confirm", secret), secret, email, requester.peer)
+            await self.tell(what, self.link("confirm", secret), secret, email, requester)
             async with asyncio.timeout(self.options.wait_seconds):
                 is_confirmed = await done
         except TimeoutError as error:
@@ -173,25 +179,30 @@ class Confirmations:
         if not is_confirmed:
             raise TooManyWaitingError
 
-    def _make_room(self, address: bytes) -> None:
-        """See that one more of an address may wait: where all places are taken, an address that has more gives one up.
+    def _make_room(self, share: tuple[bytes, bool]) -> None:
+        """See that one more of a share may wait; where all places are taken, the largest share gives one up.
+
+        A share without any place always gets one: an attacker with many addresses keeps no newcomer out.
 
         Raises:
             TooManyWaitingError: It may not.
         """
         waiting = [one for one in self._waiting if not one.done.done()]
-        shares = Counter(one.requester.address for one in waiting)
-        if shares[address] >= MAX_WAITING_PER_ADDRESS:
+        sizes = Counter(one.requester.share for one in waiting)
+        if sizes[share] >= MAX_WAITING_PER_ADDRESS:
             raise TooManyWaitingError
         if len(waiting) < MAX_WAITING:
             return
-        largest, share = shares.most_common(1)[0]
-        if share <= shares[address] + 1:
+        # Among equals it is the one that waits longest: a counter keeps the order in which it met them.
+        largest, size = sizes.most_common(1)[0]
+        if sizes[share] and size <= sizes[share] + 1:
             raise TooManyWaitingError
-        oldest = next(one for one in waiting if one.requester.address == largest)
+        oldest = next(one for one in waiting if one.requester.share == largest)
         oldest.done.set_result(False)
 
-    async def tell(self, what: str, link: str, secret: str, email: str, peer: str = "") -> None:
+    async def tell(
+        self, what: str, link: str, secret: str, email: str, requester: Requester = UNKNOWN_REQUESTER
+    ) -> None:
         """Send a link to whoever is to follow it: by e-mail where there is a mail server, else through the log.
 
         Args:
@@ -199,7 +210,7 @@ class Confirmations:
             link: The link; may be empty.
             secret: What the link ends in.
             email: To whom; may be empty.
-            peer: Where the call comes from that asks for it; may be empty.
+            requester: Who asks for it.
 
         Raises:
             MailError: It was not taken.
@@ -211,7 +222,7 @@ class Confirmations:
         # The link is meant to be read here: whoever reads the log owns the machine.
         # The operator set the secret that all share, and it must not stand in a log.
         how = {} if secret == self.options.secret else {"command": command, "link": link}
-        given = {"email": email, "peer": peer} | how
+        given = {"email": email, "peer": requester.peer, "page": requester.page} | how
         log.info(what, **{name: value for name, value in given.items() if value})
 
     def link(self, verb: str, secret: str) -> str:

@@ -61,7 +61,7 @@ class Signing:
         asks = self._confirmations.asks_for
         # An address that has consented to join an organisation is a way into an account that exists.
         is_way_in = self._invitations.is_awaited(email)
-        if requester.is_page or asks(Purpose.SIGN_UP) or (is_way_in and asks(Purpose.SIGN_IN)):
+        if requester.page or asks(Purpose.SIGN_UP) or (is_way_in and asks(Purpose.SIGN_IN)):
             await self._confirmations.wait(Purpose.SIGN_UP, name, email, requester)
         transaction = Transaction()
         developer = self._accounts.stage_developer(transaction, name, email)
@@ -89,7 +89,7 @@ class Signing:
         developer = self._accounts.find_developer(name_or_email)
         if developer is None:
             raise UserNotFoundError
-        if requester.is_page or self._confirmations.asks_for(Purpose.SIGN_IN):
+        if requester.page or self._confirmations.asks_for(Purpose.SIGN_IN):
             await self._confirmations.wait(Purpose.SIGN_IN, developer.name, developer.email, requester)
         if self._accounts.get(developer.public_key) is None:
             raise UserNotFoundError
