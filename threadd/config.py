@@ -192,7 +192,7 @@ SETTINGS: tuple[Setting, ...] = (
         "max_streams",
         "4096",
         parse_positive,
-        "How many listeners and other streams one identity may have open at a door.",
+        "How many listeners and other streams one identity, or one address without any, may have open at an endpoint.",
         "COUNT",
     ),
     Setting(
