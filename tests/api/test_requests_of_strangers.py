@@ -89,6 +89,30 @@ async def test_bodies_that_never_end_are_kept_within_a_share_and_given_back(disp
             await asyncio.sleep(0.01)
 
 
+async def test_requests_that_are_whole_and_never_ended_count_as_well(impatient, dispatcher, address):
+    pool = dispatcher.budgets.bodies
+    async with raw_connection(address) as connection:
+        streams = [connection.open(ECHO + "Echo") for _ in range(100)]
+        for stream in streams:
+            connection.data(stream, prefix(15_000) + b"x" * 15_000)
+        await connection.until(lambda: connection.settings)
+        async with asyncio.timeout(10):
+            while pool.held < 1_500_000:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        for stream in streams:
+            assert await connection.status(stream) == (4, "nothing of the request has come for 0.5 s")
+        late = connection.open(ECHO + "Echo")
+        connection.data(late, prefix(0))
+        await asyncio.sleep(0.1)
+        connection.data(late, b"", end=True)
+        assert (await connection.status(late))[0] == 0
+        twice = connection.open(ECHO + "Echo")
+        connection.data(twice, prefix(0))
+        connection.data(twice, prefix(0), end=True)
+        assert await connection.status(twice) == (3, "a call of /tests.echo.API/Echo has one request, not 2")
+    await given_back(dispatcher)
+
+
 async def test_large_requests_wait_for_each_other_and_all_are_answered(dispatcher, address, text_message):
     body = text_message(text="y" * (MOST - 100)).SerializeToString()
     async with grpc.aio.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)]) as channel:

@@ -1,5 +1,7 @@
 """What one call takes in: windows, room in the budget, and when it is given up."""
 
+from contextlib import nullcontext
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -18,10 +20,12 @@ def intake_of(pool, *, is_single=True, holder=ME, granted=lambda: None):
     return Intake(MOST, pool, holder, is_single=is_single, now=0.0, granted=granted)
 
 
-def test_a_message_that_comes_at_once_takes_no_room():
-    pool = Pool(100)
+def test_a_message_takes_room_until_it_is_handed_on():
+    pool = Pool(10_000)
     intake = intake_of(pool)
     assert intake.feed(message_frame(b"x" * 1000), 0.0) == [b"x" * 1000]
+    assert (pool.held, intake.window(), intake.is_unfinished) == (1005 + 64, 0, True)
+    intake.took(b"x" * 1000)
     assert (pool.held, intake.window(), intake.is_unfinished) == (0, 0, False)
 
 
@@ -34,6 +38,8 @@ def test_a_large_message_gets_room_and_window_for_all_of_it_and_gives_it_back():
     assert intake.window() == len(frame) - STREAM_WINDOW
     assert intake.window() == 0
     assert intake.feed(frame[100:], 0.0) == [b"x" * 900_000]
+    assert pool.held == len(frame) + 64
+    intake.took(b"x" * 900_000)
     assert (pool.held, intake.window()) == (0, 0)
 
 
@@ -79,7 +85,8 @@ def test_small_parts_count_as_they_come_and_are_refused_once_there_is_no_room():
             refused += 1
             intake.close()
     assert (refused, pool.held) == (5, 50_000)
-    assert intakes[0].feed(message_frame(b"x" * 60_000)[10_000:], 0.0)
+    intakes[1].close()
+    intakes[1] = intakes[0]
     assert pool.held == 40_000
 
 
@@ -121,7 +128,10 @@ def test_what_makes_no_progress_is_given_up_and_what_does_goes_on(is_single):
         now += STALL_SECONDS
         if intake.is_unfinished:
             intake.check(now)
-        intake.feed(bytes([byte]), now)
+        for message in intake.feed(bytes([byte]), now):
+            with pytest.raises(StalledError) if is_single else nullcontext():
+                intake.check(now + 1000)
+            intake.took(message)
     intake.check(now + 1000)
     late = intake_of(Pool(10**6), is_single=is_single)
     if not is_single:

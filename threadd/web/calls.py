@@ -83,7 +83,9 @@ class Requests:
             return
         self._has_room.clear()
         for body in self._intake.feed(data, self._loop.time()):
-            if not (self._is_single and self._taken):
+            if self._is_single and self._taken:
+                self._intake.took(body)
+            else:
                 self._taken = True
                 await self._queue.put(body)
         if self._intake.is_waiting:

@@ -51,6 +51,16 @@ def block_frame(fields: Iterable[tuple[str, str]]) -> bytes:
     return _PREFIX.pack(_BLOCK, len(text)) + text
 
 
+def only_message(data: bytes, max_message_bytes: int) -> bytes | None:
+    """The message of a body that is one message and nothing else; None for all that `FrameDecoder` has to look at."""
+    if len(data) < _PREFIX.size:
+        return None
+    flag, length = _PREFIX.unpack_from(data)
+    if flag != _MESSAGE or length != len(data) - _PREFIX.size or length > max_message_bytes:
+        return None
+    return data[_PREFIX.size :]
+
+
 class FrameDecoder:
     """Takes messages out of the bytes of requests, however these are cut.
 

@@ -144,7 +144,6 @@ class GrpcConnection(Http2Protocol):
         for call in self._begun:
             # The request of most calls comes with their headers.
             if call.task is None and call.stream.owner is call:
-                self.unfinished.add(call)
                 call.wait()
         self._begun.clear()
         if self.unfinished and self._looking is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from store.errors import ThreaddError
 from threadd.api.dispatcher import Call
 from threadd.api.statuses import CallError, DeadlineError, InvalidRequestError
+from threadd.web.frames import message_frame, only_message
 from threadd.web.http2_sending import Stream
 from threadd.web.intake import Intake
 
@@ -88,43 +89,30 @@ class AdmittedCall(StreamOwner):
         connection: See `StreamOwner`.
         stream: See `StreamOwner`.
         call: The call.
-        is_single: Whether it has one request.
     """
 
-    __slots__ = ("call", "intake", "task")
+    __slots__ = ("_is_single", "call", "task")
 
-    def __init__(self, connection: "GrpcConnection", stream: Stream, call: Call, *, is_single: bool) -> None:
+    def __init__(self, connection: "GrpcConnection", stream: Stream, call: Call) -> None:
         super().__init__(connection, stream)
         self.call = call
         self.task: asyncio.Task[None] | None = None
-        dispatcher = connection.dispatcher
-        self.intake = Intake(
-            dispatcher.max_message_bytes,
-            dispatcher.budgets.bodies,
-            call.holder,
-            is_single=is_single,
-            now=connection.heard,
-            granted=self._granted,
-        )
+        self._is_single = not call.bound.method.client_streaming
 
     @abstractmethod
     def give_up(self, error: ThreaddError) -> None:
         """End the call over what its client sent, or did not."""
 
+    @abstractmethod
     def check(self, now: float) -> None:
         """End the call if its request does not go on.
 
         Args:
             now: The time of the loop.
         """
-        try:
-            self.intake.check(now)
-        except ThreaddError as error:
-            self.give_up(error)
 
     def release(self) -> None:
         """Give back what the call took, since it has ended."""
-        self.intake.close()
         self.call.close()
         self.connection.unfinished.discard(self)
         if self.stream.owner is self:
@@ -136,19 +124,34 @@ class AdmittedCall(StreamOwner):
             self.task.cancel()
         self.release()
 
-    def allow_more(self) -> None:
+    def _new_intake(self) -> Intake:
+        dispatcher = self.connection.dispatcher
+
+        def go_on() -> None:
+            intake.resume(asyncio.get_running_loop().time())
+            self._allow_more(intake)
+
+        intake = Intake(
+            dispatcher.max_message_bytes,
+            dispatcher.budgets.bodies,
+            self.call.holder,
+            is_single=self._is_single,
+            now=self.connection.heard,
+            granted=go_on,
+        )
+        return intake
+
+    def _allow_more(self, intake: Intake) -> None:
         """Let the client send as much as there is room for."""
-        more = self.intake.window()
+        more = intake.window()
         if more:
             self.connection.allow(self.stream, more)
-
-    def _granted(self) -> None:
-        self.intake.resume(asyncio.get_running_loop().time())
-        self.allow_more()
 
 
 class UnaryCall(AdmittedCall):
     """A call of one request: until that is whole, and then with the task that answers it.
+
+    Most requests come whole and with their headers. An intake is made for the others only.
 
     Args:
         connection: See `StreamOwner`.
@@ -156,39 +159,65 @@ class UnaryCall(AdmittedCall):
         call: The call.
     """
 
-    __slots__ = ("_bodies", "_expiry")
+    __slots__ = ("_bodies", "_expiry", "_intake")
 
     def __init__(self, connection: "GrpcConnection", stream: Stream, call: Call) -> None:
-        super().__init__(connection, stream, call, is_single=True)
+        super().__init__(connection, stream, call)
         self._bodies: list[bytes] = []
         self._expiry: asyncio.TimerHandle | None = None
+        self._intake: Intake | None = None
 
     def wait(self) -> None:
-        """Keep the deadline while the request is on its way; the dispatcher keeps that of a call that runs."""
+        """Wait for the request, which did not come with its headers, or not to its end."""
+        self.connection.unfinished.add(self)
         deadline = self.call.head.deadline
         if deadline is not None:
+            # The dispatcher keeps the deadline of a call that runs.
             self._expiry = asyncio.get_running_loop().call_at(deadline, self.give_up, DeadlineError())
+        if self._intake is None:
+            bodies, self._bodies = self._bodies, []
+            self._feed(b"".join(map(message_frame, bodies)))
 
     def received(self, data: bytes) -> None:
         """See `StreamOwner`."""
+        body = None
+        if self._intake is None and not self._bodies:
+            body = only_message(data, self.connection.dispatcher.max_message_bytes)
+        if body is None:
+            self._feed(data)
+        else:
+            self._bodies.append(body)
+
+    def _feed(self, data: bytes) -> None:
+        intake = self._intake = self._intake or self._new_intake()
         try:
-            self._bodies += self.intake.feed(data, self.connection.heard)
+            self._bodies += intake.feed(data, self.connection.heard)
         except ThreaddError as error:
             self.give_up(error)
         else:
-            self.allow_more()
+            self._allow_more(intake)
 
     def half_closed(self) -> None:
         """See `StreamOwner`."""
         try:
-            self.intake.finish()
+            if self._intake is not None:
+                self._intake.finish()
             if len(self._bodies) != 1:
                 raise InvalidRequestError(f"a call of {self.call.method} has one request, not {len(self._bodies)}")
         except ThreaddError as error:
             self.give_up(error)
             return
+        body = self._bodies.pop()
         self._stop_waiting()
-        self.task = self.connection.start(self.connection.answer(self.stream, self.call, self._bodies.pop()), self)
+        self.task = self.connection.start(self.connection.answer(self.stream, self.call, body), self)
+
+    def check(self, now: float) -> None:
+        """See `AdmittedCall`."""
+        try:
+            if self._intake is not None:
+                self._intake.check(now)
+        except ThreaddError as error:
+            self.give_up(error)
 
     def give_up(self, error: ThreaddError) -> None:
         """See `AdmittedCall`."""
@@ -206,6 +235,8 @@ class UnaryCall(AdmittedCall):
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
+        if self._intake is not None:
+            self._intake.close()
 
 
 class StreamingCall(AdmittedCall):
@@ -218,10 +249,11 @@ class StreamingCall(AdmittedCall):
         deadline: When the call has to end, in seconds of the loop's clock; None for no time.
     """
 
-    __slots__ = ("_ended", "_error", "_news", "_over", "_queue", "drained")
+    __slots__ = ("_ended", "_error", "_news", "_over", "_queue", "drained", "intake")
 
     def __init__(self, connection: "GrpcConnection", stream: Stream, call: Call, deadline: float | None) -> None:
-        super().__init__(connection, stream, call, is_single=not call.bound.method.client_streaming)
+        super().__init__(connection, stream, call)
+        self.intake = self._new_intake()
         self.drained = asyncio.Event()
         self._queue: deque[bytes] = deque()
         self._ended = False
@@ -248,7 +280,7 @@ class StreamingCall(AdmittedCall):
             self.connection.unfinished.add(self)
         else:
             self.connection.unfinished.discard(self)
-        self.allow_more()
+        self._allow_more(self.intake)
 
     def half_closed(self) -> None:
         """See `StreamOwner`."""
@@ -258,6 +290,18 @@ class StreamingCall(AdmittedCall):
             self.give_up(error)
         else:
             self._end(None)
+
+    def check(self, now: float) -> None:
+        """See `AdmittedCall`."""
+        try:
+            self.intake.check(now)
+        except ThreaddError as error:
+            self.give_up(error)
+
+    def release(self) -> None:
+        """See `AdmittedCall`."""
+        self.intake.close()
+        super().release()
 
     def give_up(self, error: ThreaddError) -> None:
         """See `AdmittedCall`; what came before is still the call's."""
@@ -291,7 +335,7 @@ class StreamingCall(AdmittedCall):
             while self._queue:
                 body = self._queue.popleft()
                 self.intake.took(body)
-                self.allow_more()
+                self._allow_more(self.intake)
                 yield body
             if self._error is not None:
                 raise self._error

@@ -88,8 +88,8 @@ class Intake:
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether a message is awaited, or has come in part."""
-        return self._awaits or self._decoder.pending > 0
+        """Whether a message is awaited or has come in part; or the only one is whole, and was not handed on."""
+        return self._awaits or self._decoder.pending > 0 or (self._is_single and self._queued > 0)
 
     @property
     def is_waiting(self) -> bool:
@@ -104,8 +104,7 @@ class Intake:
             now: The time.
 
         Returns:
-            The messages that are complete by now. That of a call which has one is the call's own from here on; others
-            are of the budget until `took` is called.
+            The messages that are complete by now. They are of the budget until `took` is called.
 
         Raises:
             BudgetError: There is no room for them.
@@ -117,11 +116,8 @@ class Intake:
         if messages:
             self._awaits = False
             self._claim = 0
+            self._queued += len(messages)
             self._forget_waiter()
-            if self._is_single:
-                self._taken = self._received - self._decoder.pending
-            else:
-                self._queued += len(messages)
         room = STREAM_WINDOW + self._large
         if not (self._claim or self._waiter) and self._decoder.announced > room:
             self._ask_for(self._decoder.announced)
@@ -132,7 +128,7 @@ class Intake:
 
     def took(self, message: bytes) -> None:
         """Say that a message was handed on: it is the call's own now."""
-        if not (self._is_single or self._closed):
+        if not self._closed:
             self._taken += PREFIX_BYTES + len(message)
             self._queued -= 1
             self._settle()
