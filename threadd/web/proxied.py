@@ -21,6 +21,7 @@ HEADER_SECONDS = 5.0
 """How long a proxy may take to send its header."""
 
 _LOOK_SECONDS: Final = 0.02
+_SAY_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 1.0
 _NAME: Final = "proxied connections"
 
@@ -50,6 +51,8 @@ class ProxiedListener:
         self._proxies = proxies
         self._loop = asyncio.get_running_loop()
         self._beginning: set[asyncio.Task[None]] = set()
+        self._refused = 0
+        self._say_after = 0.0
         self._accepting = background.spawn(_NAME, self._accept, restart=_PAUSE_SECONDS)
 
     def close(self) -> None:
@@ -80,8 +83,8 @@ class ProxiedListener:
                     address = await _source(accepted) or address
             peer = peer_text(address)
         except (TimeoutError, ProxyHeaderError) as error:
-            log.warning("a trusted proxy sends no PROXY header that can be read", proxy=address[0], error=str(error))
             accepted.close()
+            self._refuse(address[0], str(error) or f"none came within {HEADER_SECONDS:g} s")
             return
         except OSError:
             # As a look whether the port is open ends.
@@ -96,6 +99,14 @@ class ProxiedListener:
             # The client has gone, or speaks no TLS; its transport is closed by now.
             return
 
+    def _refuse(self, proxy: str, reason: str) -> None:
+        """Say that a connection was refused, but not each time: who sends what the proxy hands on may send much."""
+        self._refused += 1
+        now = self._loop.time()
+        if now >= self._say_after:
+            log.warning("no PROXY header of a trusted proxy", proxy=proxy, reason=reason, connections=self._refused)
+            self._refused, self._say_after = 0, now + _SAY_SECONDS
+
 
 async def _source(accepted: socket.socket) -> tuple[str, int] | None:
     """Take the header off a connection; returns where the proxy's client is, or None where it is the proxy's own.
@@ -104,7 +115,7 @@ async def _source(accepted: socket.socket) -> tuple[str, int] | None:
         ProxyHeaderError: It is malformed.
         OSError: The connection has ended.
     """
-    seen = 0
+    pause = _LOOK_SECONDS
     while True:
         data = await _peek(accepted)
         header = read_header(data)
@@ -114,9 +125,10 @@ async def _source(accepted: socket.socket) -> tuple[str, int] | None:
             return header.source
         if not data:
             raise ConnectionResetError("it ended before its header")
-        # What was looked at is still there to be read, so that the socket cannot be waited for.
-        await asyncio.sleep(_LOOK_SECONDS if len(data) == seen else 0)
-        seen = len(data)
+        # What was looked at is still there to be read, so that the socket cannot be waited for. Proxies send their
+        # header at once; the others are looked after less and less, or many of them would keep the loop busy.
+        await asyncio.sleep(pause)
+        pause *= 2
 
 
 async def _peek(accepted: socket.socket) -> bytes:
