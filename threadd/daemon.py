@@ -55,7 +55,7 @@ err := threads.NewDB(thread.NewTokenContext(ctx, token), thread.NewIDV1(thread.R
 # Named in the addresses of threads by a daemon that talks to no other.
 _UNHEARD = Multiaddr.from_text("/ip4/0.0.0.0/tcp/4006")
 
-# The settings of endpoints whose pages get no say at the threads grpc-web door: strangers may have written them.
+# The settings of endpoints that show what strangers wrote: their pages may not call the threads grpc-web door.
 _FOREIGN_PAGES = ("gateway", "console")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -161,6 +161,24 @@ class _Doors:
             DoorError: One cannot be opened.
             TlsError: There is no certificate where the settings say.
         """
+        settings = self._settings
+        hub, threads = self._dispatchers()
+        self.measures.start()
+        tls = Tls.load(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
+        await self._open_grpc("hub_api", settings.hub_api, hub, tls)
+        await self._open_grpc("threads_api", settings.threads_api, threads, tls)
+        await self._open_web("hub_web", settings.hub_web, hub, tls)
+        if settings.gateway is not None:
+            await self._open_one("gateway", settings.gateway, self._gateway(settings.gateway, tls))
+        if settings.console is not None:
+            await self._open_one("console", settings.console, self._console(settings.console, tls))
+            self.pages.url = f"{'https' if tls else 'http'}://{self.listening['console'].local}"
+        # After the gateway and the console, whose ports the rule of origins has to know.
+        await self._open_web("threads_web", settings.threads_web, threads, tls, self._origin_rule())
+        self._health.set_ready(ready=True)
+
+    def _dispatchers(self) -> tuple[Dispatcher, Dispatcher]:
+        """Make what answers the calls of the Hub's doors, and of the threads doors."""
         services = Services.build(
             manager=self._rooms.databases,
             network=self._rooms.network,
@@ -174,9 +192,8 @@ class _Doors:
             health=self._health,
             revoked=self._rooms.hub.revocations.until,
         )
-        settings = self._settings
         calls = self.measures.calls
-        limits, size = _limits(settings), settings.max_message
+        limits, size = _limits(self._settings), self._settings.max_message
         budgets = Budgets.of(size, limits.streams)
         hub = hub_dispatcher(
             services,
@@ -191,23 +208,7 @@ class _Doors:
         )
         for dispatcher in (hub, threads):
             self._rooms.hub.hear_of_withdrawals(dispatcher.look_again)
-        self.measures.start()
-        tls = Tls.load(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
-        await self._open_grpc("hub_api", settings.hub_api, hub, tls)
-        await self._open_grpc("threads_api", settings.threads_api, threads, tls)
-        await self._open_web("hub_web", settings.hub_web, hub, tls)
-        if settings.gateway is not None:
-            await self._open_one("gateway", settings.gateway, self._gateway(settings.gateway, tls))
-        if settings.console is not None:
-            gateway = self.listening.get("gateway")
-            app = self.pages.app(gateway.port if gateway else None)
-            door = GatewayDoor(app, settings.console.host, settings.console.port, tls)
-            await self._open_one("console", settings.console, door)
-            scheme = "https" if tls else "http"
-            self.pages.url = f"{scheme}://{self.listening['console'].local}"
-        # After the gateway, whose port the rule of origins has to know.
-        await self._open_web("threads_web", settings.threads_web, threads, tls, self._origin_rule())
-        self._health.set_ready(ready=True)
+        return hub, threads
 
     def _origin_rule(self) -> OriginRule | None:
         """Which pages and host names the threads grpc-web door answers; None where it is off."""
@@ -239,6 +240,11 @@ class _Doors:
             lambda: self._health.ready,
         )
         return GatewayDoor(gateway, endpoint.host, endpoint.port, tls)
+
+    def _console(self, endpoint: Endpoint, tls: Tls | None) -> GatewayDoor:
+        gateway = self.listening.get("gateway")
+        app = self.pages.app(gateway.port if gateway else None)
+        return GatewayDoor(app, endpoint.host, endpoint.port, tls)
 
     async def _open_grpc(self, name: str, endpoint: Endpoint | None, dispatcher: Dispatcher, tls: Tls | None) -> None:
         if endpoint is not None:
