@@ -104,9 +104,12 @@ def _add_daemon(group: click.Group, call: _Call, repo_option: _Command, json_opt
     def token(repo: str | None, *, as_json: bool) -> None:
         """Print an operator token, good for twelve hours or until the daemon ends.
 
-        It opens metrics, the console, documents, lists of buckets and what belongs to nobody, for programs:
-        curl -H "Authorization: Bearer $(threadd token)" http://127.0.0.1:8007/metrics
-        """
+        With it, programs read metrics, the console, documents, lists of buckets, and private buckets without an owner.
+
+        \b
+        Example:
+          curl -H "Authorization: Bearer $(threadd token)" http://127.0.0.1:8007/metrics
+        """  # noqa: D301  click looks for the character
         made = call(repo, MakeToken(), OperatorToken, must_exist=True)
         click.echo(_json(made) if as_json else made.token)
 

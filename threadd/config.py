@@ -110,7 +110,7 @@ SETTINGS: tuple[Setting, ...] = (
         "gateway_documents",
         "false",
         parse_bool,
-        "Let the gateway show documents to anybody who knows their thread, not to users and the operator only.",
+        "Let the gateway show documents to anybody who knows their thread, not only to users and the operator.",
         "",
     ),
     Setting(
@@ -131,7 +131,7 @@ SETTINGS: tuple[Setting, ...] = (
         "operator_token",
         "off",
         parse_secret,
-        "What the operator's programs show (Authorization: Bearer SECRET); threadd token makes one for a while.",
+        "A token of the operator's programs that stays (Authorization: Bearer SECRET); threadd token makes others.",
         "SECRET|off",
     ),
     Setting(
@@ -162,7 +162,7 @@ SETTINGS: tuple[Setting, ...] = (
         "web_origin",
         "off",
         parse_web_origins,
-        "Origins whose pages may call the threads grpc-web door, beside pages of this machine: such as "
+        "Origins whose pages may call the threads grpc-web door, besides pages of this machine: such as "
         "https://app.example, null, file:// or capacitor://localhost; * for all.",
         "ORIGIN,..|off",
     ),
@@ -170,15 +170,15 @@ SETTINGS: tuple[Setting, ...] = (
         "web_host",
         "off",
         parse_web_hosts,
-        "Host names that the threads grpc-web door is reached by, beside those of this machine.",
+        "Host names that the threads grpc-web door is reached by, besides those of this machine.",
         "NAME,..|off",
     ),
     Setting(
         "trusted_proxy",
         "off",
         parse_networks,
-        "Proxies that are believed about where their clients are: at the grpc-web doors by X-Forwarded-For, at the "
-        "gRPC doors by the PROXY protocol. It is for logs and shares of what is limited; an address grants nothing.",
+        "Proxies that are trusted to say where their clients are: by X-Forwarded-For at the grpc-web doors, by the "
+        "PROXY protocol at the gRPC doors. It serves logs and limits by address; an address grants nothing.",
         "ADDRESS[/BITS],..|off",
     ),
     Setting("tls_cert", "off", parse_file, "Speak TLS at every door, with this certificate (PEM).", _FILE),
@@ -208,15 +208,15 @@ SETTINGS: tuple[Setting, ...] = (
         "confirm",
         "ask",
         parse_confirm(CONFIRM_WORDS),
-        "Sign-ups, sign-ins and invitations: ask has each wait for threadd confirm or for the link of the log, auto "
-        "confirms sign-ups and invitations at once, auto-signin lets anybody sign in to any account as well.",
+        "Sign-ups, sign-ins and invitations: with ask each waits for threadd confirm, or for the link in the log or an "
+        "e-mail; auto confirms sign-ups and invitations at once; auto-signin also lets anybody sign in to any account.",
         "|".join(CONFIRM_WORDS),
     ),
     Setting(
         "confirm_secret",
         "off",
         parse_secret,
-        "What confirms all that waits, for test suites only: whoever knows it can sign in as anybody.",
+        "What confirms all that waits, for test suites only: everybody who knows it can sign in as anybody.",
         "SECRET|off",
     ),
     Setting(

@@ -298,7 +298,7 @@ def parse_confirm(words: tuple[str, ...]) -> Callable[[str], str]:
     def parse_or_explain(text: str) -> str:
         if text.lower() == "loopback":
             raise ValueError(
-                "is no choice any more: it let every program of this machine, and everybody behind a proxy on it, sign "
+                "is no longer a choice: it let every program of this machine, and everybody behind a proxy on it, sign "
                 "in as the owner of the keys; leave it out to confirm each with threadd confirm, or write auto to "
                 "confirm sign-ups and invitations without asking"
             )

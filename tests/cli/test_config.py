@@ -196,7 +196,7 @@ def test_who_has_to_confirm(flags: dict[str, str], word: str) -> None:
 
 @pytest.mark.parametrize("word", ["loopback", "LOOPBACK"])
 def test_no_network_position_confirms(word: str) -> None:
-    with pytest.raises(SettingError, match=f"--confirm: '{word}' is no choice any more: .* write auto to confirm"):
+    with pytest.raises(SettingError, match=f"--confirm: '{word}' is no longer a choice: .* write auto to confirm"):
         load(flags={"confirm": word})
 
 

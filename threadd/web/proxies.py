@@ -1,9 +1,9 @@
 """Where the clients of trusted proxies are: `X-Forwarded-For`, and the header of the PROXY protocol.
 
-What a proxy says of its client is believed of the proxies that the operator named, and only for logs and for whose
-share of the budgets a call draws on: an address grants nothing. uvicorn's middleware for the first is no choice: it
-believes texts that are no addresses, and takes the scheme of a request from a header, too. The source of the second is
-HAProxy's "The PROXY protocol", versions 1 and 2 (sections 2.1 and 2.2).
+Only proxies that the operator named are believed about their clients, and only for logs and for limits by address: an
+address grants nothing. uvicorn's middleware does not serve for the first: it believes texts that are not addresses, and
+takes the scheme of a request from a header, too. The source of the second is HAProxy's "The PROXY protocol", versions 1
+and 2 (sections 2.1 and 2.2).
 """
 
 import ipaddress
@@ -45,7 +45,7 @@ _MAX_PORT: Final = 65_535
 
 
 class ProxyHeaderError(ThreaddError):
-    """A connection begins like one with a header of the PROXY protocol, and has none."""
+    """A connection begins like a header of the PROXY protocol, but the header is malformed."""
 
     code = StatusCode.INVALID_ARGUMENT
 
@@ -55,7 +55,7 @@ class TrustedProxies:
     """The proxies that are believed.
 
     Args:
-        networks: Their addresses; none trusts nobody.
+        networks: Their addresses; empty to believe no proxy.
     """
 
     networks: tuple[_Network, ...] = ()
@@ -156,7 +156,7 @@ def read_header(data: bytes) -> ProxyHeader | None:
         tell.
 
     Raises:
-        ProxyHeaderError: It begins as a header does, and is none.
+        ProxyHeaderError: It begins like a header, but is malformed.
     """
     for start, read in ((_V1_START, _read_v1), (_V2_START, _read_v2)):
         if data.startswith(start):
@@ -178,12 +178,12 @@ def _read_v1(data: bytes) -> ProxyHeader | None:
         return ProxyHeader(length)
     family = _V1_FAMILIES.get(words[1])
     if family is None or len(words) != _V1_WORDS:
-        raise ProxyHeaderError("a PROXY line names no protocol, two addresses and two ports")
+        raise ProxyHeaderError("a PROXY line is not made of a protocol, two addresses and two ports")
     ports = [_port(word.decode("latin-1")) for word in words[4:]]
     hosts = [_host(family, word.decode("latin-1")) for word in words[2:4]]
     host, port = hosts[0], ports[0]
     if host is None or port is None or None in hosts or None in ports:
-        raise ProxyHeaderError("a PROXY line has an address or a port that is none")
+        raise ProxyHeaderError("a PROXY line has a malformed address or port")
     return ProxyHeader(length, (host, port))
 
 
