@@ -60,6 +60,7 @@ class Setting:
         parse: Makes the value of a text; raises ValueError with a text that follows the quoted value.
         meaning: One line for the help.
         metavar: What to write in the place of the value; empty for a switch.
+        is_secret: Whether no error repeats the value.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Setting:
     parse: Callable[[str], Any]
     meaning: str
     metavar: str
+    is_secret: bool = False
 
     @property
     def flag(self) -> str:
@@ -133,6 +135,7 @@ SETTINGS: tuple[Setting, ...] = (
         parse_secret,
         "A token of the operator's programs that stays (Authorization: Bearer SECRET); threadd token makes others.",
         "SECRET|off",
+        is_secret=True,
     ),
     Setting(
         "host_addr", "/ip4/0.0.0.0/tcp/4006", parse_host_addr, "Where peers reach this daemon, or off.", "MULTIADDR"
@@ -163,7 +166,8 @@ SETTINGS: tuple[Setting, ...] = (
         "off",
         parse_web_origins,
         "Origins whose pages may call the threads grpc-web door, besides pages of this machine: such as "
-        "https://app.example, null, file:// or capacitor://localhost; * for all.",
+        "https://app.example, file:// or capacitor://localhost; * for all, and null for pages without one, as any page "
+        "can make itself.",
         "ORIGIN,..|off",
     ),
     Setting(
@@ -218,6 +222,7 @@ SETTINGS: tuple[Setting, ...] = (
         parse_secret,
         "What confirms all that waits, for test suites only: everybody who knows it can sign in as anybody.",
         "SECRET|off",
+        is_secret=True,
     ),
     Setting(
         "smtp",
@@ -225,6 +230,7 @@ SETTINGS: tuple[Setting, ...] = (
         parse_smtp,
         "Where links to confirm are sent by e-mail: smtp://user:password@host:587?from=ADDRESS, or smtps.",
         "URL|off",
+        is_secret=True,
     ),
     Setting("log_level", "info", parse_word(LOG_LEVELS), "What to log.", "|".join(LOG_LEVELS)),
     Setting(
@@ -290,7 +296,8 @@ def _value(setting: Setting, text: str, source: str) -> Any:
     try:
         return setting.parse(text)
     except ValueError as error:
-        raise SettingError(f"{source}: '{text}' {error}") from None
+        shown = "the value" if setting.is_secret else f"'{text}'"
+        raise SettingError(f"{source}: {shown} {error}") from None
 
 
 def _read_file(path: Path) -> Mapping[str, str]:
@@ -379,14 +386,16 @@ def _check_threads_doors(settings: Settings) -> None:
 def _check_websites(settings: Settings) -> None:
     """Refuse to serve strangers' websites under a domain that the console is reached by.
 
-    Websites of `*.DOMAIN` are of the same site as each name in it and may set cookies there (RFC 6265, 5.1.3). A name
-    without a dot, such as `localhost`, is a public suffix to browsers: no cookie can be set for it.
+    Websites of `*.DOMAIN` are of the same site as each name in it and may set cookies there, and for each name that the
+    domain is in (RFC 6265, 5.1.3). A name without a dot, such as `localhost`, is a public suffix to browsers: no cookie
+    can be set for it.
     """
     domain = settings.gateway_domain
     if not domain:
         return
     for name in sorted(settings.console_names):
-        if name.endswith("." + domain) or (name == domain and "." in domain):
+        is_above = "." in name and f".{domain}".endswith(f".{name}")
+        if is_above or name.endswith(f".{domain}"):
             raise SettingError(
                 f"--gateway-domain: the websites under {domain} would share cookies with the console at {name}; "
                 "give the buckets a domain of their own"

@@ -38,7 +38,7 @@ from threadd.web.grpc_door import GrpcDoor
 from threadd.web.measuring import Measures
 from threadd.web.operator_access import Access
 from threadd.web.operator_pages import OperatorPages
-from threadd.web.origins import ANY, OriginRule
+from threadd.web.origins import ANY, NO_ORIGIN, OriginRule
 from threadd.web.proxies import TrustedProxies
 
 # How long calls in flight may take to end, in seconds; the whole drain stays below ten.
@@ -217,6 +217,13 @@ class _Doors:
             return None
         if ANY in settings.web_origin:
             log.warning("pages of every origin may read and write all threads of this daemon", web_origin=ANY)
+        elif NO_ORIGIN in settings.web_origin:
+            # Such as those of buckets by path, which are sandboxed.
+            log.warning(
+                "pages without an origin may read and write all threads of this daemon, and any page can be one: a "
+                "sandboxed frame has none",
+                web_origin=NO_ORIGIN,
+            )
         foreign = [self.listening[name].port for name in _FOREIGN_PAGES if name in self.listening]
         return OriginRule(
             origins=settings.web_origin,

@@ -207,6 +207,8 @@ def test_no_network_position_confirms(word: str) -> None:
         ("example.org", {"console": "Console.Example.org:8007"}),
         ("example.org", {"console_host": "other.example,console.example.org"}),
         ("localhost", {"console_host": "console.localhost"}),
+        ("sites.example.org", {"console_host": "example.org"}),
+        ("a.b.example.org", {"console": "B.example.org:8007"}),
     ],
 )
 def test_strangers_websites_share_no_name_with_the_console(domain: str, flags: dict[str, str]) -> None:
@@ -214,6 +216,26 @@ def test_strangers_websites_share_no_name_with_the_console(domain: str, flags: d
         load(flags=flags | {"gateway_domain": domain})
     assert load(flags=flags).gateway_domain == ""
     assert load(flags={"gateway_domain": domain}).gateway_domain == domain
+
+
+def test_a_console_beside_the_websites_or_with_a_name_without_a_dot_shares_none() -> None:
+    flags = {"gateway_domain": "sites.example.org", "console": "localhost:8007", "console_host": "a.example.org,org"}
+    assert load(flags=flags).gateway_domain == "sites.example.org"
+
+
+@pytest.mark.parametrize("name", ["operator_token", "confirm_secret", "smtp"])
+def test_a_secret_that_is_mistyped_is_not_repeated(name: str, tmp_path: Path) -> None:
+    secret = "smtp://me:hunter 2@host:port"
+    file = tmp_path / "threadd.toml"
+    file.write_text(f'{name} = "{secret}"')
+    for sources in (
+        {"flags": {name: secret}},
+        {"environment": {f"THREADD_{name.upper()}": secret}},
+        {"config_file": file},
+    ):
+        with pytest.raises(SettingError, match="the value is no") as caught:
+            load(**sources)
+        assert "hunter" not in caught.value.text
 
 
 def test_names_of_the_console() -> None:

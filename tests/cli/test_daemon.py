@@ -109,6 +109,21 @@ def test_secrets_stay_out_of_the_log(start_daemon: Start) -> None:
         assert secret not in daemon.said()
 
 
+@pytest.mark.parametrize(
+    ("origins", "warning"),
+    [
+        ("*", "pages of every origin may read and write all threads"),
+        ("https://app.example,null", "any page can be one: a sandboxed frame has none"),
+        ("https://app.example", ""),
+    ],
+)
+def test_the_log_says_that_any_page_may_call(start_daemon: Start, origins: str, warning: str) -> None:
+    daemon = start_daemon("--web-origin", origins)
+    assert warning in daemon.said()
+    assert ("may read and write all threads of this daemon" in daemon.said()) == bool(warning)
+    daemon.stop()
+
+
 def test_a_second_daemon_on_a_repository_is_refused(start_daemon: Start, tmp_path: Path) -> None:
     daemon = start_daemon()
     second = prepare_threadd(tmp_path, "--repo", str(daemon.repo))

@@ -19,6 +19,9 @@ from threadd.web.hosts import MalformedHostError, host_of
 ANY: Final = "*"
 """The value of --web-origin that lets pages of every origin call."""
 
+NO_ORIGIN: Final = "null"
+"""What browsers write for a page without an origin: one of a file, and every sandboxed one, whoever wrote it."""
+
 # As browsers write an origin (RFC 6454, 6.2): lower case, and the port only if it is not the scheme's own.
 _LOOPBACK_PAGE: Final = re.compile(r"(https?)://(?:localhost|127\.0\.0\.1|\[::1\])(?::([1-9][0-9]{0,4}))?", re.ASCII)
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
