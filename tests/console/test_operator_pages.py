@@ -1,8 +1,10 @@
 """The console's endpoint of a real daemon, over HTTP: health, metrics, the console, and what other pages cannot do."""
 
+import http.client
 import itertools
 import json
 import re
+from contextlib import closing
 from urllib.parse import quote, urlsplit
 
 import grpc
@@ -198,6 +200,8 @@ def test_what_comes_from_other_pages_changes_nothing(browser, furnished, db):
         assert browser.ask(place, {"id": "p001"}, {"origin": origin})[0] == 403
     for site in ("same-site", "cross-site", "none"):
         assert browser.ask(place, {"id": "p001"}, {"origin": own, "sec-fetch-site": site})[0] == 403
+    # Beside its own, which is sent in lower case.
+    assert browser.ask(place, {"id": "p001"}, {"Origin": "http://evil.example"})[0] == 403
     assert browser.ask(f"/_/db/{db}/collection/people/edit?id=p001")[0] == 200
     assert browser.ask(place, {"id": "p001"}, {"origin": own, "sec-fetch-site": "same-origin"})[0] == 303
 
@@ -303,3 +307,14 @@ async def test_a_file_is_uploaded_to_a_bucket_and_seen_at_the_gateway(
 def test_a_query_is_written_as_programs_write_it(query, js, go):
     assert snippet(query, "js") == js
     assert snippet(query, "go") == go
+
+
+@pytest.mark.parametrize("position", ["0", "²", "9" * 5000, "-1", "x", ""])
+def test_changes_are_told_after_any_position(furnished, browser, db, position):
+    with closing(http.client.HTTPConnection(furnished.console, timeout=20)) as connection:
+        connection.putrequest("GET", f"/_/db/{db}/events")
+        connection.putheader("cookie", browser.cookie)
+        connection.putheader("last-event-id", position.encode("latin-1"))
+        connection.endheaders()
+        answer = connection.getresponse()
+        assert (answer.status, answer.getheader("content-type")) == (200, "text/event-stream; charset=utf-8")

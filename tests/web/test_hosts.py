@@ -8,7 +8,15 @@ from daemons import free_ports
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threadd.web.hosts import Host, MalformedHostError, host_of, parse_host, parse_origin
+from threadd.web.hosts import (
+    Host,
+    MalformedHostError,
+    SeveralOriginsError,
+    host_of,
+    origin_of,
+    parse_host,
+    parse_origin,
+)
 
 MALFORMED = [
     "",
@@ -111,6 +119,38 @@ def test_loopback_and_domains():
 def test_origins(text, origin):
     found = parse_origin(text)
     assert (found and (found.scheme, found.host)) == origin
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "port"),
+    [
+        ("HTTP://LocalHost:80", "http://localhost", 80),
+        ("https://a.example:443", "https://a.example", 443),
+        ("https://a.example:80", "https://a.example:80", 80),
+        ("http://[0:0:0::1]:03000", "http://[::1]:3000", 3000),
+        ("http://a:", "http://a", 80),
+        ("http://a:0", "http://a:0", 0),
+        ("capacitor://localhost", "capacitor://localhost", None),
+    ],
+)
+def test_an_origin_is_written_in_one_way(text, written, port):
+    origin = parse_origin(text)
+    assert (str(origin), origin.port) == (written, port)
+    assert str(parse_origin(written)) == written
+
+
+@given(st.text(alphabet="htps:/localhost127.0[]@%1A", max_size=30))
+def test_what_an_origin_is_written_as_stays(text):
+    origin = parse_origin(text)
+    if origin is not None:
+        assert str(parse_origin(str(origin))) == str(origin)
+
+
+def test_one_origin_header():
+    assert origin_of([(b"accept", b"*/*")]) is None
+    assert origin_of([(b"origin", b"null")]) == "null"
+    with pytest.raises(SeveralOriginsError):
+        origin_of([(b"origin", b"http://a"), (b"origin", b"http://a")])
 
 
 async def ask(address, request):

@@ -20,6 +20,7 @@ _HOST: Final = re.compile(
 )
 _ORIGIN: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>[^/?#@]+)")
 _MOST_PORTS: Final = 65535
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class MalformedHostError(ThreaddError):
@@ -27,6 +28,13 @@ class MalformedHostError(ThreaddError):
 
     code = StatusCode.INVALID_ARGUMENT
     default_text = "the Host header is malformed: send a host name or an IP address, and a port if there is one"
+
+
+class SeveralOriginsError(ThreaddError):
+    """A request has more than one Origin header, as no browser sends."""
+
+    code = StatusCode.INVALID_ARGUMENT
+    default_text = "the request has several Origin headers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,11 @@ class Host:
 
     name: str
     port: int | None = None
+
+    def __str__(self) -> str:
+        """As a URL has it."""
+        name = f"[{self.name}]" if ":" in self.name else self.name
+        return name if self.port is None else f"{name}:{self.port}"
 
     @property
     def is_address(self) -> bool:
@@ -82,6 +95,16 @@ class Origin:
 
     scheme: str
     host: Host
+
+    def __str__(self) -> str:
+        """As browsers write it: RFC 6454, section 6.2."""
+        is_default = self.host.port == _DEFAULT_PORTS.get(self.scheme)
+        return f"{self.scheme}://{Host(self.host.name) if is_default else self.host}"
+
+    @property
+    def port(self) -> int | None:
+        """The port that it is served from; None where neither it nor its scheme names one."""
+        return _DEFAULT_PORTS.get(self.scheme) if self.host.port is None else self.host.port
 
 
 def parse_host(text: str) -> Host:
@@ -133,6 +156,24 @@ def host_of(headers: Iterable[tuple[bytes, bytes]]) -> Host | None:
     if len(found) > 1:
         raise MalformedHostError("a request has one Host header")
     return parse_host(found[0].decode("latin-1")) if found else None
+
+
+def origin_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """From which page a request is, as its browser says: the Fetch standard, section 3.2.
+
+    Args:
+        headers: Its headers, with names in lower case, as ASGI has them.
+
+    Returns:
+        The value of its Origin header, or None where there is none.
+
+    Raises:
+        SeveralOriginsError: There are several.
+    """
+    found = [value for name, value in headers if name == b"origin"]
+    if len(found) > 1:
+        raise SeveralOriginsError
+    return found[0].decode("latin-1") if found else None
 
 
 class WellFormedRequests:

@@ -9,12 +9,11 @@ Where a header is missing, is there twice, or is not written as browsers write i
 """
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from store.errors import StatusCode, ThreaddError
-from threadd.web.hosts import MalformedHostError, host_of
+from threadd.web.hosts import MalformedHostError, SeveralOriginsError, host_of, origin_of, parse_origin
 
 ANY: Final = "*"
 """The value of --web-origin that lets pages of every origin call."""
@@ -22,10 +21,9 @@ ANY: Final = "*"
 NO_ORIGIN: Final = "null"
 """What browsers write for a page without an origin: one of a file, and every sandboxed one, whoever wrote it."""
 
-# As browsers write an origin (RFC 6454, 6.2): lower case, and the port only if it is not the scheme's own.
-_LOOPBACK_PAGE: Final = re.compile(r"(https?)://(?:localhost|127\.0\.0\.1|\[::1\])(?::([1-9][0-9]{0,4}))?", re.ASCII)
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_NOT_CROSS_SITE: Final = frozenset({"same-origin", "none"})
+_PAGE_SCHEMES: Final = frozenset({"http", "https"})
+_LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_NOT_CROSS_SITE: Final = frozenset({b"same-origin", b"none"})
 
 # How much of a refused name is repeated, in characters.
 _SHOWN: Final = 120
@@ -65,10 +63,13 @@ class OriginRule:
             OriginError: It is one; the text names the setting that would let it in.
         """
         self._check_host(headers)
-        origins = _values(headers, b"origin")
-        if origins:
-            self._check_origin(origins)
-        elif not _NOT_CROSS_SITE.issuperset(_values(headers, b"sec-fetch-site")):
+        try:
+            origin = origin_of(headers)
+        except SeveralOriginsError as error:
+            raise OriginError(error.text) from error
+        if origin is not None:
+            self._check_origin(origin)
+        elif not _NOT_CROSS_SITE.issuperset(value for name, value in headers if name == b"sec-fetch-site"):
             raise OriginError(
                 "a browser marks this request as one of another site, without the origin of its page: this endpoint "
                 "asks for no key and answers pages by their origin only (--web-origin)"
@@ -90,10 +91,7 @@ class OriginRule:
                 f"if it is yours, start the daemon with --web-host {host.name[:_SHOWN]}"
             )
 
-    def _check_origin(self, values: Sequence[str]) -> None:
-        if len(values) > 1:
-            raise OriginError("the request has several Origin headers")
-        origin = values[0]
+    def _check_origin(self, origin: str) -> None:
         if ANY in self.origins or origin in self.origins or self._is_local_page(origin):
             return
         shown = origin[:_SHOWN] or "no name"
@@ -102,12 +100,9 @@ class OriginRule:
             f"if they may read and write everything here, start the daemon with --web-origin {shown}"
         )
 
-    def _is_local_page(self, origin: str) -> bool:
-        matched = _LOOPBACK_PAGE.fullmatch(origin)
-        if matched is None:
+    def _is_local_page(self, text: str) -> bool:
+        origin = parse_origin(text)
+        if origin is None or str(origin) != text:
             return False
-        return int(matched[2] or _DEFAULT_PORTS[matched[1]]) not in self.foreign_ports
-
-
-def _values(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
-    return [value.decode("latin-1") for name, value in headers if name == wanted]
+        is_local = origin.scheme in _PAGE_SCHEMES and origin.host.name in _LOOPBACK_NAMES
+        return is_local and bool(origin.port) and origin.port not in self.foreign_ports

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from importlib.metadata import version
@@ -36,6 +37,7 @@ _BARS: Final = 20
 _MEASURED_SECONDS: Final = 0.3
 """How long a page waits for sizes that are not known yet."""
 
+_POSITION: Final = re.compile(r"[0-9]{1,18}")
 _MAX_FORM_BYTES: Final = 16 * 2**20
 
 _Page: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -292,7 +294,8 @@ class Console:
     async def _events(self, request: Request) -> Response:
         database = self._browser.database(request.path_params["db"])
         position = request.headers.get("last-event-id", "")
-        stream = events.stream(database, self._browser.operator, int(position) if position.isdigit() else None)
+        after = int(position) if _POSITION.fullmatch(position) else None
+        stream = events.stream(database, self._browser.operator, after)
         return StreamingResponse(_closing(stream), media_type="text/event-stream")
 
     async def _thread_log(self, request: Request) -> Response:

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from threadd.web.hosts import host_of, parse_origin
+from threadd.web.hosts import Host, SeveralOriginsError, host_of, origin_of, parse_origin
 
 _FIELDS: Final = {
     "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -68,9 +68,17 @@ class Guard:
         headers = Headers(scope=scope)
         if scope["method"] in _SAFE_METHODS:
             return _FOREIGN if _is_foreign_page(headers) else ""
-        origin = parse_origin(headers.get("origin", ""))
-        is_own = origin is not None and origin.host == host
-        return "" if is_own and headers.get("sec-fetch-site", "same-origin") == "same-origin" else _FOREIGN
+        is_own = _is_page_of(host, scope) and headers.get("sec-fetch-site", "same-origin") == "same-origin"
+        return "" if is_own else _FOREIGN
+
+
+def _is_page_of(host: Host, scope: Scope) -> bool:
+    """Whether a page of a host makes a request."""
+    try:
+        origin = parse_origin(origin_of(scope["headers"]) or "")
+    except SeveralOriginsError:
+        return False
+    return origin is not None and origin.host == host
 
 
 def _is_foreign_page(headers: Headers) -> bool:
