@@ -22,7 +22,7 @@ SESSION_SECONDS: Final = 12 * 3600.0
 TOKEN_SECONDS: Final = 12 * 3600.0
 """How long a token that was made through the control socket is good for."""
 
-TOKEN_HINT: Final = "threadd token, on the daemon's machine, prints one: Authorization: Bearer TOKEN"  # noqa: S105
+TOKEN_HINT: Final = "send Authorization: Bearer TOKEN with what threadd token prints on the daemon's machine"  # noqa: S105
 """What a refusal says about getting an operator token."""
 
 _MAX_LINKS: Final = 20
