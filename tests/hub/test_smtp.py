@@ -72,11 +72,14 @@ async def test_a_server_that_refuses(hub: Any, server: Server, mailer: SmtpMaile
     assert hub.confirmations.pending() == []
 
 
-async def test_no_server(hub: Any, unused_tcp_port: int) -> None:
+async def test_no_server(hub: Any, unused_tcp_port: int, capsys: pytest.CaptureFixture[str]) -> None:
     mailer = SmtpMailer("127.0.0.1", unused_tcp_port, "hub@example.org", encrypted=False)
     hub.confirming(ConfirmationOptions(mailer=mailer))
-    with pytest.raises(MailError):
+    with pytest.raises(MailError) as caught:
         await hub.signing.sign_up("jane", "jane@example.org")
+    # Where the server is, is for the operator.
+    assert "127.0.0.1" not in caught.value.text
+    assert "127.0.0.1" in capsys.readouterr().out
     jane, _ = await sign_up_at_once(hub)
     acme = await hub.organisations.create("acme", jane)
     hub.confirming(ConfirmationOptions(mailer=mailer))

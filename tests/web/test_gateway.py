@@ -10,10 +10,12 @@ from urllib.parse import quote, unquote
 
 import pytest
 from replicas import give_blocks, give_records, push
+from structlog.testing import capture_logs
 
 from net import tokens
 from net.keys import PrivateKey
 from net.thread_id import ThreadID
+from store.errors import StoreError
 from threadd.buckets import access
 from threadd.buckets.buckets import Options
 from threadd.buckets.instances import Actor
@@ -399,6 +401,9 @@ async def test_links_that_confirm(tmp_path):
         signing = asyncio.ensure_future(site.rooms.hub.signing.sign_up("jane", "jane@example.org"))
         while not site.rooms.hub.confirmations.pending():  # noqa: ASYNC110 - a few turns of the loop
             await asyncio.sleep(0)
+        looked = await site.get("/confirm/sesame", method="HEAD")
+        assert (looked.status, looked.headers["allow"]) == (405, "GET, OPTIONS")
+        assert site.rooms.hub.confirmations.pending()
         assert (await site.get("/confirm/sesame")).status == 200
         await signing
         assert (await site.get("/consent/nothing")).status == 404
@@ -409,6 +414,19 @@ async def test_links_that_confirm(tmp_path):
         for _ in range(2):
             said = await site.get(f"/consent/{token}")
             assert (said.status, b"john@example.org may now join Acme" in said.body) == (200, True)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, StoreError])
+async def test_links_that_confirm_stay_out_of_the_log(tmp_path, monkeypatch, error):
+    async def fail(_token):
+        raise error
+
+    async with opened(tmp_path / "repo") as site:
+        monkeypatch.setattr(site.rooms.hub.invitations, "consent", fail)
+        with capture_logs() as said:
+            for path in ("/consent/sesame", "//consent//sesame/", "/%63onsent/sesame"):
+                assert (await site.get(path)).status == 500
+    assert [line["path"] for line in said] == ["/consent/(hidden)"] * 3
 
 
 @pytest.mark.parametrize(

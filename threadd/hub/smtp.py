@@ -4,8 +4,11 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 
 import aiosmtplib
+import structlog
 
 from threadd.hub.errors import MailError
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 SECONDS = 10.0
 """How long the server may take for one e-mail."""
@@ -55,5 +58,9 @@ class SmtpMailer:
                 use_tls=self.encrypted,
                 timeout=SECONDS,
             )
-        except (aiosmtplib.SMTPException, OSError) as error:
+        except aiosmtplib.SMTPRecipientsRefused as error:
             raise MailError(f"the e-mail could not be sent: {error}") from error
+        except (aiosmtplib.SMTPException, OSError) as error:
+            # It may name the server and the account there, which are not for everybody who can ask for a sign-up.
+            log.warning("an e-mail could not be sent", reason=str(error))
+            raise MailError("the e-mail could not be sent; the log of the daemon says why") from error

@@ -4,7 +4,7 @@ A directory that holds a file `index.html` is shown as that, any other as a list
 each request. Documents, and the private buckets that nobody owns, are shown to users with a token and to the operator.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -171,7 +171,7 @@ class Gateway:
         try:
             response = await self._answer(request)
         except Exception:
-            log.exception("a page could not be made", path=request.url.path)
+            log.exception("a page could not be made", path=_logged_path(request))
             text = "The gateway failed at this; its log says why."
             response = HTMLResponse(pages.message("500 Server error", text), 500)
         response.headers.update(_HEADERS | request.state.isolation)
@@ -179,9 +179,7 @@ class Gateway:
 
     async def _answer(self, request: Request) -> Response:
         if request.method not in _METHODS:
-            text = "The gateway only shows what there is."
-            page = pages.message("405 Method not allowed", text)
-            return HTMLResponse(page, 405, {"allow": ", ".join(_METHODS)})
+            return _not_allowed(_METHODS)
         if request.method == "OPTIONS":
             methods = {
                 "access-control-allow-methods": "GET, HEAD",
@@ -208,7 +206,7 @@ class Gateway:
             case ["thread", thread, *rest]:
                 return await self._thread(request, ThreadID.from_text(thread), rest)
             case ["confirm" | "consent" as purpose, secret]:
-                return self._confirm(secret) if purpose == "confirm" else await self._consent(secret)
+                return await self._follow(request, purpose, secret)
             case _:
                 return self._about(parts)
 
@@ -343,6 +341,13 @@ class Gateway:
             raise TokenRequiredError
         return actor
 
+    async def _follow(self, request: Request, purpose: str, secret: str) -> Response:
+        """Do what a link does."""
+        if request.method != "GET":
+            # What only looks whether a link leads anywhere, as filters of e-mail do, confirms nothing.
+            return _not_allowed(("GET", "OPTIONS"))
+        return self._confirm(secret) if purpose == "confirm" else await self._consent(secret)
+
     def _confirm(self, secret: str) -> Response:
         if not self._hub.confirmations.confirm(secret):
             return _not_found("Nothing waits for this confirmation. It may have been used, or be too old.")
@@ -412,6 +417,20 @@ async def _send(request: Request, file: File, item: Item, caching: str) -> Respo
     return StreamingResponse(body, 200 if part is None else 206, headers)
 
 
+def _logged_path(request: Request) -> str:
+    """The path of a request without the secret of a link that confirms."""
+    path: str = request.scope["path"]
+    match [part for part in path.split("/") if part]:
+        case ["confirm" | "consent" as purpose, *_]:
+            return f"/{purpose}/(hidden)"
+    return path
+
+
+def _not_allowed(methods: Sequence[str]) -> Response:
+    page = pages.message("405 Method not allowed", "The gateway only shows what there is.")
+    return HTMLResponse(page, 405, {"allow": ", ".join(methods)})
+
+
 def _not_found(text: str = _NOT_THERE) -> Response:
     return HTMLResponse(pages.message("404 Not found", text), 404)
 
@@ -424,6 +443,6 @@ def _refusal(request: Request, error: ThreaddError) -> Response:
         page = pages.message("401 Unauthorized", error.text)
         return HTMLResponse(page, 401, {"www-authenticate": "Bearer"})
     if error.code in (StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED, StatusCode.DATA_LOSS):
-        log.warning("a page could not be made", path=request.url.path, reason=error.text)
+        log.warning("a page could not be made", path=_logged_path(request), reason=error.text)
         return HTMLResponse(pages.message("500 Server error", error.text), 500)
     return _not_found()
