@@ -44,12 +44,13 @@ class OpenPolicy:
         self.admitted = []
         self.refuse_with = None
         self.withdrawn = set()
+        self.principal = Principal(is_known=True)
 
     def admit(self, head):
         if self.refuse_with is not None:
             raise self.refuse_with
         self.admitted.append(head)
-        return Principal(is_known=True)
+        return self.principal
 
     def check_again(self, call):
         if call in self.withdrawn:

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threadd.api.budgets import BudgetError, Budgets, Pool
+from threadd.api.budgets import BudgetError, Budgets, Pool, Share
+from threadd.api.principals import Principal
 
-A, B, C = ("", b"a"), ("", b"b"), ("key", b"a")
+A, B, C = Share(("", b"a"), 1), Share(("", b"b"), 2), Share(("key", b"a"), 3)
 
 
 def test_one_holder_has_half_and_leaves_as_much_to_another():
@@ -16,10 +17,10 @@ def test_one_holder_has_half_and_leaves_as_much_to_another():
     assert pool.take(B, 300)
     assert not pool.take(B, 1)
     assert pool.take(C, 150)
-    assert (pool.held, pool.held_by(A), pool.held_by(C)) == (1050, 600, 150)
+    assert (pool.held, pool.held_by(A.holder), pool.held_by(C.holder)) == (1050, 600, 150)
     pool.give_back(A, 600)
     assert pool.take(B, 75)
-    assert (pool.held, pool.held_by(A)) == (525, 0)
+    assert (pool.held, pool.held_by(A.holder)) == (525, 0)
 
 
 def test_what_waits_is_served_in_the_order_of_its_holder():
@@ -37,7 +38,7 @@ def test_what_waits_is_served_in_the_order_of_its_holder():
     for waiter in waiters:
         pool.leave(waiter)
     assert pool.held == 430
-    assert not pool.is_waiting(A)
+    assert not pool.is_waiting(A.holder)
 
 
 def test_who_leaves_is_not_served_and_holds_up_nobody():
@@ -68,10 +69,41 @@ def test_what_never_fits_and_too_many_waiters_are_refused():
 
 
 def test_the_pools_have_room_for_the_largest_message_of_several():
-    budgets = Budgets.of(max_message_bytes=100 * 2**20, streams=100_000)
-    assert all(budgets.bodies.take(holder, 100 * 2**20) for holder in (A, B))
-    assert budgets.headers.size == 400_000 * 1024
-    assert Budgets.of(1, 1).bodies.size == 64 * 2**20
+    known = Budgets.of(max_message_bytes=100 * 2**20, streams=100_000).known
+    assert all(known.bodies.take(share, 100 * 2**20) for share in (A, B))
+    assert known.headers.size == 400_000 * 1024
+    assert Budgets.of(1, 1).known.bodies.size == 64 * 2**20
+
+
+def test_all_holders_of_a_connection_have_half_together():
+    pool = Pool(1200)
+    shares = [Share(("key", bytes([number])), 1) for number in range(30)]
+    taken = [share for share in shares if pool.take(share, 40)]
+    assert pool.held == 600
+    assert pool.take(Share(("key", b"elsewhere"), 2), 300)
+    for share in taken:
+        pool.give_back(share, 40)
+    assert pool.take(Share(("key", b"last"), 1), 400)
+
+
+def test_what_waits_for_its_connection_is_served_once_that_has_room():
+    pool, served = Pool(1000), []
+    assert pool.take(Share(("", b"a"), 1), 300)
+    pool.wait(Share(("", b"b"), 1), 250, lambda: served.append("same connection"))
+    pool.wait(Share(("", b"c"), 2), 250, lambda: served.append("other connection"))
+    pool.give_back(Share(("", b"a"), 1), 100)
+    assert sorted(served) == ["other connection", "same connection"]
+
+
+def test_strangers_leave_the_room_of_known_callers_alone():
+    budgets = Budgets.of(max_message_bytes=2**20, streams=64)
+    strangers = budgets.pools_of(Principal())
+    assert strangers is not budgets.pools_of(Principal(is_known=True))
+    for pool, whole in ((strangers.headers, budgets.known.headers), (strangers.bodies, budgets.known.bodies)):
+        while any(pool.take(Share(("", bytes([number])), number), pool.size // 40) for number in range(40)):
+            pass
+        assert pool.held <= whole.size // 4
+        assert whole.held == 0
 
 
 @given(st.lists(st.tuples(st.sampled_from([A, B, C]), st.integers(-3, 8), st.integers(1, 400))))
@@ -86,7 +118,7 @@ def test_the_sum_is_kept_and_never_passed(steps):
             waiter = waiting.pop(act % len(waiting))
             pool.leave(waiter)
         elif act < 5:
-            if not pool.is_waiting(holder) and pool.take(holder, size):
+            if not pool.is_waiting(holder.holder) and pool.take(holder, size):
                 taken.append((holder, size))
                 continue
             entry = []
@@ -97,7 +129,7 @@ def test_the_sum_is_kept_and_never_passed(steps):
             taken.append((holder, size))
         assert pool.held == sum(size for _, size in taken) <= pool.size
         for each in (A, B, C):
-            assert pool.held_by(each) == sum(size for holder, size in taken if holder == each) <= pool.size // 2
+            assert pool.held_by(each.holder) == sum(size for holder, size in taken if holder == each) <= pool.size // 2
     while taken:
         pool.give_back(*taken.pop())
     assert (pool.held, waiting) == (0, [])

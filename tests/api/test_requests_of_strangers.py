@@ -10,6 +10,7 @@ from echo import Echo
 from raw_grpc import prefix, raw_connection, request_headers
 
 from threadd.api.dispatcher import Dispatcher
+from threadd.api.principals import Principal
 from threadd.web import grpc_calls, intake
 from threadd.web.grpc_door import GrpcDoor
 from threadd.web.http2_frames import string
@@ -48,10 +49,15 @@ def impatient(monkeypatch):
     monkeypatch.setattr(grpc_calls, "_LOOK_SECONDS", 0.1)
 
 
-async def given_back(dispatcher):
+async def until(condition):
     async with asyncio.timeout(20):
-        while dispatcher.budgets.bodies.held or dispatcher.budgets.headers.held:  # noqa: ASYNC110
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def given_back(dispatcher):
+    pools = [dispatcher.budgets.known, dispatcher.budgets.strangers]
+    await until(lambda: not any(each.bodies.held or each.headers.held for each in pools))
 
 
 async def fill(connection, stream, sent=5):
@@ -65,7 +71,7 @@ async def fill(connection, stream, sent=5):
 
 @pytest.mark.parametrize("method", ["Echo", "CountUp", "EchoAll"])
 async def test_bodies_that_never_end_are_kept_within_a_share_and_given_back(dispatcher, policy, door, address, method):
-    pool = dispatcher.budgets.bodies
+    pool = dispatcher.budgets.known.bodies
     async with raw_connection(address) as connection:
         streams = [connection.open(ECHO + method) for _ in range(60)]
         for stream in streams:
@@ -90,7 +96,7 @@ async def test_bodies_that_never_end_are_kept_within_a_share_and_given_back(disp
 
 
 async def test_requests_that_are_whole_and_never_ended_count_as_well(impatient, dispatcher, address):
-    pool = dispatcher.budgets.bodies
+    pool = dispatcher.budgets.known.bodies
     async with raw_connection(address) as connection:
         streams = [connection.open(ECHO + "Echo") for _ in range(100)]
         for stream in streams:
@@ -120,10 +126,10 @@ async def test_large_requests_wait_for_each_other_and_all_are_answered(dispatche
         most = 0
         waiting = asyncio.gather(*calls)
         while not waiting.done():
-            most = max(most, dispatcher.budgets.bodies.held)
+            most = max(most, dispatcher.budgets.known.bodies.held)
             await asyncio.sleep(0)
         assert [len(reply) for reply in await waiting] == [len(body)] * 6
-    assert MOST - 100 < most <= dispatcher.budgets.bodies.size // 2
+    assert MOST - 100 < most <= dispatcher.budgets.known.bodies.size // 2
     await given_back(dispatcher)
 
 
@@ -164,7 +170,7 @@ async def test_a_request_that_makes_no_progress_is_ended_and_a_slow_one_goes_on(
 
 
 async def test_headers_of_open_calls_are_kept_within_a_share_and_given_back(dispatcher, address):
-    pool = dispatcher.budgets.headers
+    pool = dispatcher.budgets.known.headers
     big = b"\x40" + string(b"x-big") + string(b"y" * 3900)
     async with raw_connection(address) as connection:
         connection.data(connection.open(ECHO + "Echo", block=request_headers(ECHO + "Echo") + big), prefix(0), end=True)
@@ -178,6 +184,30 @@ async def test_headers_of_open_calls_are_kept_within_a_share_and_given_back(disp
         opened = next(stream for stream in range(3, 100, 2) if stream not in connection.statuses)
         connection.data(opened, prefix(0), end=True)
         assert (await connection.status(opened))[0] == 0
+    await given_back(dispatcher)
+
+
+async def test_strangers_leave_the_room_of_known_callers_alone(dispatcher, policy, address):
+    policy.principal = Principal()
+    budgets = dispatcher.budgets
+    big = b"\x40" + string(b"x-big") + string(b"y" * 3900)
+    async with raw_connection(address) as connection:
+        for number in range(128):
+            stream = connection.open(
+                ECHO + "Echo", block=request_headers(ECHO + "Echo") + (bytes([0x80 | 62]) * 3 if number else big)
+            )
+            connection.data(stream, prefix(60_000))
+            connection.data(stream, b"x" * 16_000)
+        await until(lambda: budgets.strangers.bodies.held > 1_000_000)
+        assert budgets.strangers.headers.held > 1_000_000
+        assert budgets.strangers.bodies.held <= budgets.known.bodies.size // 8
+        assert (budgets.known.headers.held, budgets.known.bodies.held) == (0, 0)
+        policy.principal = Principal(is_known=True)
+        async with raw_connection(address) as other:
+            stream = other.open(ECHO + "Echo")
+            other.data(stream, prefix(LARGE))
+            await fill(other, stream)
+            await until(lambda: budgets.known.bodies.held >= LARGE)
     await given_back(dispatcher)
 
 

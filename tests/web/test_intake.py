@@ -7,17 +7,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from store.errors import ThreaddError
-from threadd.api.budgets import BudgetError, Pool
+from threadd.api.budgets import BudgetError, Pool, Share
 from threadd.web.frames import message_frame
 from threadd.web.http2_sending import STREAM_WINDOW
 from threadd.web.intake import LARGE_WINDOW, STALL_SECONDS, Intake, StalledError
 
-ME, OTHER = ("", b"me"), ("", b"other")
+ME, OTHER = Share(("", b"me"), 1), Share(("", b"other"), 2)
 MOST = 1_000_000
 
 
-def intake_of(pool, *, is_single=True, holder=ME, granted=lambda: None):
-    return Intake(MOST, pool, holder, is_single=is_single, now=0.0, granted=granted)
+def intake_of(pool, *, is_single=True, share=ME, granted=lambda: None):
+    return Intake(MOST, pool, share, is_single=is_single, now=0.0, granted=granted)
 
 
 def test_a_message_takes_room_until_it_is_handed_on():
@@ -48,8 +48,8 @@ def test_a_large_message_waits_for_room_and_then_goes_on():
     assert pool.take(ME, 1_500_000)
     intake = intake_of(pool, granted=lambda: granted.append(1))
     assert intake.feed(message_frame(b"x" * 900_000)[:50_000], 0.0) == []
-    assert (intake.is_waiting, intake.window(), pool.held_by(ME)) == (True, 0, 1_550_000)
-    other = intake_of(pool, holder=OTHER)
+    assert (intake.is_waiting, intake.window(), pool.held_by(ME.holder)) == (True, 0, 1_550_000)
+    other = intake_of(pool, share=OTHER)
     other.feed(message_frame(b"x" * 900_000)[:50_000], 0.0)
     assert other.window() > 0
     pool.give_back(ME, 1_500_000)

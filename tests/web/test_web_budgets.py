@@ -40,7 +40,7 @@ def impatient(monkeypatch):
 
 async def given_back(dispatcher):
     async with asyncio.timeout(20):
-        while dispatcher.budgets.bodies.held or dispatcher.budgets.headers.held:  # noqa: ASYNC110
+        while dispatcher.budgets.known.bodies.held or dispatcher.budgets.known.headers.held:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -76,7 +76,7 @@ async def push(writer, size):
 
 
 async def test_bodies_over_http_are_kept_within_a_share_and_given_back(dispatcher, large_door):
-    pool = dispatcher.budgets.bodies
+    pool = dispatcher.budgets.known.bodies
     halves = [await post(large_door, ("Echo", "EchoAll")[number % 2], LARGE) for number in range(20)]
     await asyncio.gather(*(push(writer, LARGE - 100_000) for _, writer in halves))
     assert 2 * LARGE <= pool.held <= pool.size // 2
@@ -86,7 +86,7 @@ async def test_bodies_over_http_are_kept_within_a_share_and_given_back(dispatche
 
 
 async def test_messages_of_websockets_are_kept_within_a_share_and_given_back(dispatcher, large_door):
-    pool = dispatcher.budgets.bodies
+    pool = dispatcher.budgets.known.bodies
     sockets = [await opened(large_door) for _ in range(8)]
     sent = 0
     for socket in sockets:
@@ -119,7 +119,7 @@ async def test_small_fragments_count_as_what_they_take(dispatcher, large_door):
     more = Frame(Opcode.CONT, b"\0", fin=False).serialize(mask=True) * 1000
     socket.transport.write(fragment + more)
     async with asyncio.timeout(20):
-        while dispatcher.budgets.bodies.held < 64_000:  # noqa: ASYNC110
+        while dispatcher.budgets.known.bodies.held < 64_000:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     socket.transport.abort()
     await given_back(dispatcher)

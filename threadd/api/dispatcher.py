@@ -19,7 +19,7 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -30,12 +30,12 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from store.errors import StatusCode
-from threadd.api.budgets import BudgetError, Budgets, Pool
+from threadd.api.budgets import BudgetError, Budgets, Pools, Share
 from threadd.api.deadlines import require_time, until
 from threadd.api.limits import DEFAULTS, Check, Limits, OpenStreams
 from threadd.api.long_calls import LongCalls
 from threadd.api.observing import Observer
-from threadd.api.principals import Holder, Principal
+from threadd.api.principals import Principal
 from threadd.api.statuses import (
     InvalidRequestError,
     MessageTooLargeError,
@@ -70,10 +70,13 @@ _WORD_BORDER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z](?!s(?:[A-Z
 
 
 class Transport(Protocol):
-    """What a call asks of whatever carries it; a servicer context of grpc.aio is one as it stands."""
+    """What a call asks of what carries it."""
 
     def peer(self) -> str:
         """Where the call comes from, for logs."""
+
+    def carrier(self) -> Hashable:
+        """What stands for the connection that the call came over."""
 
     async def send_initial_metadata(self, initial_metadata: Any, /) -> None:
         """Send the headers of the reply now; once per call, before the first reply."""
@@ -92,6 +95,10 @@ class Peer:
     def peer(self) -> str:
         """See `Transport`."""
         return self.name
+
+    def carrier(self) -> Hashable:
+        """See `Transport`: those of one name are one."""
+        return self
 
     async def send_initial_metadata(self, initial_metadata: Any, /) -> None:
         """See `Transport`; nothing is sent."""
@@ -151,25 +158,26 @@ class Call:
     Args:
         head: What its headers say.
         principal: Who makes it.
-        holder: Whose share of the budgets it draws on.
+        share: Who draws on the budgets for it.
         bound: What runs it.
-        headers: The pool that its headers were taken of.
+        pools: The budgets that it draws on; its headers were taken of them.
     """
 
-    __slots__ = ("_headers", "bound", "head", "holder", "principal")
+    __slots__ = ("_has_headers", "bound", "head", "pools", "principal", "share")
 
-    def __init__(self, head: CallHead, principal: Principal, holder: Holder, bound: "Bound", headers: Pool) -> None:
+    def __init__(self, head: CallHead, principal: Principal, share: Share, bound: "Bound", pools: Pools) -> None:
         self.head = head
         self.principal = principal
-        self.holder = holder
+        self.share = share
         self.bound = bound
-        self._headers: Pool | None = headers
+        self.pools = pools
+        self._has_headers = True
 
     def close(self) -> None:
         """Give back what it took of the budgets, since it has ended."""
-        if self._headers is not None:
-            self._headers.give_back(self.holder, self.head.size)
-            self._headers = None
+        if self._has_headers:
+            self._has_headers = False
+            self.pools.headers.give_back(self.share, self.head.size)
 
     @property
     def identity(self) -> "PublicKey":
@@ -462,7 +470,7 @@ class Dispatcher:
             if not method.server_streaming:
                 yield await long.until(until(deadline, handler(call, argument)))
                 return
-            with self._streams.one_more(call.holder):
+            with self._streams.one_more(call.share.holder):
                 async with aclosing(handler(call, argument)) as replies:
                     while (reply := await long.until(until(deadline, anext(replies, None)))) is not None:
                         yield reply
@@ -475,10 +483,11 @@ class Dispatcher:
         bound = self._bound.get(head.method)
         if bound is None:
             raise UnimplementedError(f"method {head.method} is not implemented")
-        holder = principal.holder(head.transport.peer())
-        if not self.budgets.headers.take(holder, head.size):
+        share = Share(principal.holder(head.transport.peer()), head.transport.carrier())
+        pools = self.budgets.pools_of(principal)
+        if not pools.headers.take(share, head.size):
             raise BudgetError("the headers of open calls take too much room already: end some of them first")
-        return Call(head, principal, holder, bound, self.budgets.headers)
+        return Call(head, principal, share, bound, pools)
 
     def _unknown(self, method: str) -> str:
         service, _, name = method.removeprefix("/").rpartition("/")

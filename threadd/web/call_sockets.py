@@ -10,8 +10,7 @@ from typing import Any, Final, cast
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
 
-from threadd.api.budgets import Pool
-from threadd.api.principals import Holder
+from threadd.api.budgets import Pool, Share
 from threadd.web.calls import Message, Scope
 from threadd.web.metadata import MAX_METADATA_BYTES
 
@@ -21,6 +20,7 @@ _FIRST_BYTES: Final = 2 * MAX_METADATA_BYTES
 FRAGMENT_BYTES: Final = 64
 """What a fragment of a message takes beside its bytes."""
 
+_NOBODY: Final = Share(("", b""), None)
 _NAME: Final = "threadd.socket"
 
 
@@ -30,7 +30,7 @@ class CallSocket(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._pool: Pool | None = None
-        self._holder: Holder = ("", b"")
+        self._share = _NOBODY
         self._is_first = True
         self._queued = 0
         self._charged = 0
@@ -45,14 +45,14 @@ class CallSocket(WebSocketsSansIOProtocol):
             extensions = cast("dict[str, Any]", self.scope["extensions"])
             extensions[_NAME] = self
 
-    def admitted(self, pool: Pool, holder: Holder) -> None:
+    def admitted(self, pool: Pool, share: Share) -> None:
         """Say that the call was admitted.
 
         Args:
             pool: The budget of bodies.
-            holder: Whose share of it is taken.
+            share: Who takes of it.
         """
-        self._pool, self._holder = pool, holder
+        self._pool, self._share = pool, share
         self._settle()
 
     def data_received(self, data: bytes) -> None:
@@ -64,7 +64,7 @@ class CallSocket(WebSocketsSansIOProtocol):
         """See `asyncio.Protocol`."""
         super().connection_lost(exc)
         if self._pool is not None and self._charged:
-            self._pool.give_back(self._holder, self._charged)
+            self._pool.give_back(self._share, self._charged)
         self._pool, self._charged = None, 0
 
     def send_receive_event_to_app(self) -> None:
@@ -94,11 +94,11 @@ class CallSocket(WebSocketsSansIOProtocol):
         if self._pool is None:
             return
         more = unread + self._queued - self._charged
-        if more > 0 and not self._pool.take(self._holder, more):
+        if more > 0 and not self._pool.take(self._share, more):
             self._refuse(CloseCode.TRY_AGAIN_LATER, "unfinished requests take too much room already")
             return
         if more < 0:
-            self._pool.give_back(self._holder, -more)
+            self._pool.give_back(self._share, -more)
         self._charged += more
 
     def _refuse(self, code: CloseCode, reason: str) -> None:

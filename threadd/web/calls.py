@@ -38,7 +38,7 @@ class Requests:
     """The requests of a call between the task that reads and the task that runs it; one waits at most.
 
     Args:
-        dispatcher: Answers the call; knows how large a message may be, and the budgets.
+        dispatcher: Answers the call; knows how large a message may be.
         call: The call.
     """
 
@@ -48,8 +48,8 @@ class Requests:
         self._has_room = asyncio.Event()
         self._intake = Intake(
             dispatcher.max_message_bytes,
-            dispatcher.budgets.bodies,
-            call.holder,
+            call.pools.bodies,
+            call.share,
             is_single=self._is_single,
             now=self._loop.time(),
             granted=self._has_room.set,
@@ -147,6 +147,10 @@ class Replies(ABC):
     def peer(self) -> str:
         """See `Transport`."""
         return self._peer
+
+    def carrier(self) -> "Replies":
+        """See `Transport`: such a connection carries one call at a time."""
+        return self
 
     async def send_initial_metadata(self, _initial_metadata: Any = (), /) -> None:
         """See `Transport`; this daemon has nothing to say in headers but that the call has begun."""

@@ -358,6 +358,10 @@ class Replies:
         """See `Transport`."""
         return self.connection._peer  # noqa: SLF001 - the two are one
 
+    def carrier(self) -> GrpcConnection:
+        """See `Transport`."""
+        return self.connection
+
     async def send_initial_metadata(self, _initial_metadata: Any = (), /) -> None:
         """See `Transport`."""
         if not self.begun:

@@ -125,16 +125,14 @@ class AdmittedCall(StreamOwner):
         self.release()
 
     def _new_intake(self) -> Intake:
-        dispatcher = self.connection.dispatcher
-
         def go_on() -> None:
             intake.resume(asyncio.get_running_loop().time())
             self._allow_more(intake)
 
         intake = Intake(
-            dispatcher.max_message_bytes,
-            dispatcher.budgets.bodies,
-            self.call.holder,
+            self.connection.dispatcher.max_message_bytes,
+            self.call.pools.bodies,
+            self.call.share,
             is_single=self._is_single,
             now=self.connection.heard,
             granted=go_on,

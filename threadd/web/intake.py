@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import ClassVar, Final, Self
 
 from store.errors import StatusCode, ThreaddError
-from threadd.api.budgets import BudgetError, Pool, Waiter
-from threadd.api.principals import Holder
+from threadd.api.budgets import BudgetError, Pool, Share, Waiter
 from threadd.web.frames import PREFIX_BYTES, FrameDecoder
 from threadd.web.http2_sending import STREAM_WINDOW
 
@@ -48,22 +47,22 @@ class Intake:
     Args:
         max_message_bytes: The limit of one message.
         pool: The budget.
-        holder: Whose share of it they take.
+        share: Who takes it.
         is_single: Whether the call has one message; it is awaited from the beginning.
         now: The time, in seconds of any clock.
         granted: Called when a message that waited has got room, so that `window` gives more.
     """
 
     __slots__ = (
-        "_allowed", "_awaits", "_charged", "_claim", "_closed", "_decoder", "_granted", "_holder", "_is_single",
-        "_large", "_pool", "_progress", "_queued", "_received", "_taken", "_waiter",
+        "_allowed", "_awaits", "_charged", "_claim", "_closed", "_decoder", "_granted", "_is_single",
+        "_large", "_pool", "_progress", "_queued", "_received", "_share", "_taken", "_waiter",
     )  # fmt: skip
 
     def __init__(
         self,
         max_message_bytes: int,
         pool: Pool,
-        holder: Holder,
+        share: Share,
         *,
         is_single: bool,
         now: float,
@@ -71,7 +70,7 @@ class Intake:
     ) -> None:
         self._decoder = FrameDecoder(max_message_bytes)
         self._pool = pool
-        self._holder = holder
+        self._share = share
         self._is_single = is_single
         self._awaits = is_single
         self._granted = granted
@@ -181,17 +180,17 @@ class Intake:
         self._forget_waiter()
         self._decoder.clear()
         if self._charged:
-            self._pool.give_back(self._holder, self._charged)
+            self._pool.give_back(self._share, self._charged)
             self._charged = 0
 
     def _ask_for(self, size: int) -> None:
         """Get room for a whole message, now or later."""
         spare = self._pool.size // _SPARE
-        if not self._pool.is_waiting(self._holder) and self._pool.take(self._holder, size, spare):
+        if not self._pool.is_waiting(self._share.holder) and self._pool.take(self._share, size, spare):
             self._charged += size
             self._claim = size
         else:
-            self._waiter = self._pool.wait(self._holder, size, self._got, spare)
+            self._waiter = self._pool.wait(self._share, size, self._got, spare)
 
     def _got(self) -> None:
         if self._waiter is not None:
@@ -207,8 +206,8 @@ class Intake:
 
     def _enlarge(self) -> None:
         more = LARGE_WINDOW - STREAM_WINDOW
-        has_room = self._pool.held_by(self._holder) + more <= self._pool.size // _LARGE_SHARE
-        if has_room and self._pool.take(self._holder, more):
+        has_room = self._pool.held_by(self._share.holder) + more <= self._pool.size // _LARGE_SHARE
+        if has_room and self._pool.take(self._share, more):
             self._charged += more
             self._large = more
 
@@ -217,9 +216,9 @@ class Intake:
         kept = self._received - self._taken + _OBJECT_BYTES * self._queued
         more = max(kept, self._large + self._claim) - self._charged
         if more > 0:
-            if not self._pool.take(self._holder, more):
+            if not self._pool.take(self._share, more):
                 raise BudgetError("unfinished requests take too much room already: finish some of them first")
             self._charged += more
         elif more < 0:
             self._charged += more
-            self._pool.give_back(self._holder, -more)
+            self._pool.give_back(self._share, -more)

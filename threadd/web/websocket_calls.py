@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from store.errors import ThreaddError
-from threadd.api.dispatcher import Call, CallHead, Dispatcher
+from threadd.api.dispatcher import Call, CallHead
 from threadd.web import metadata
 from threadd.web.call_sockets import CallSocket, socket_of
 from threadd.web.calls import Calls, Fields, Message, Receive, Replies, Requests, Scope, Send
@@ -75,7 +75,6 @@ class WebsocketCalls:
         return first if first["type"] == "websocket.receive" else None
 
     async def _run(self, scope: Scope, first: Message, receive: Receive, send: Send) -> None:
-        dispatcher = self._calls.dispatcher
         replies = _WebsocketReplies(peer_of(scope, self._calls.proxies), send)
         method = scope["path"]
         try:
@@ -86,7 +85,7 @@ class WebsocketCalls:
             return
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
         head = CallHead(method, fields, replies, deadline, len(_binary(first)) + FIELD_OVERHEAD * len(fields))
-        await self._calls.run(scope, head, replies, _Body(receive, socket_of(scope), dispatcher).read)
+        await self._calls.run(scope, head, replies, _Body(receive, socket_of(scope)).read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +95,14 @@ class _Body:
     Args:
         receive: Gives them.
         socket: Where they come from.
-        dispatcher: Knows the budgets.
     """
 
     receive: Receive
     socket: CallSocket
-    dispatcher: Dispatcher
 
     async def read(self, call: Call, requests: Requests) -> None:
         """Fill the requests until the client has gone."""
-        self.socket.admitted(self.dispatcher.budgets.bodies, call.holder)
+        self.socket.admitted(call.pools.bodies, call.share)
         while (message := await requests.next(self.receive, self._progress))["type"] == "websocket.receive":
             await _take(message, requests)
 
