@@ -94,7 +94,8 @@ class _Group(click.Group):
         except config.SettingError as error:
             raise _Mistake(error.text) from error
         except ThreaddError as error:
-            raise _Refusal(error.text) from error
+            # It may repeat what another daemon said.
+            raise _Refusal(logs.printable(error.text, kept="\n")) from error
 
 
 def _settings_options(command: _Command) -> _Command:
@@ -474,15 +475,10 @@ def _show_table(found: object, header: tuple[str, ...], rows: Sequence[tuple[str
     if as_json:
         click.echo(_json(found))
         return
-    table = [tuple(map(_printable, row)) for row in (header, *rows)]
+    table = [tuple(map(logs.printable, row)) for row in (header, *rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
         click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _printable(text: str) -> str:
-    """A text as a terminal may have it: strangers choose names, and control characters do more than show."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _json(value: object) -> str:

@@ -1,14 +1,16 @@
 """Logging: one line an event, on standard error; for people on a terminal, as JSON otherwise."""
 
+import io
 import logging
 import sys
+import textwrap
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 RECENT_LINES: Final = 300
 """How many lines are kept in memory for the operator's pages."""
@@ -36,6 +38,30 @@ def _name_request(_logger: WrappedLogger, _method: str, event: EventDict) -> Eve
     if (request_id := current_request_id.get()) is not None:
         event.setdefault("request_id", request_id())
     return event
+
+
+def printable(text: str, kept: str = "") -> str:
+    """A text as people may be shown it: what strangers wrote shall not move the cursor, nor begin lines of its own.
+
+    Args:
+        text: Any text.
+        kept: Characters that stay, printable or not.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in kept else ascii(one)[1:-1] for one in text)
+
+
+def _escape_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Make all texts of an event printable."""
+    return {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _write_traceback(stream: TextIO, error: ExcInfo) -> None:
+    """Write a traceback without variables; no line of it begins as one of the log does."""
+    written = io.StringIO()
+    structlog.dev.plain_traceback(written, error)
+    stream.write(textwrap.indent(printable(written.getvalue(), kept="\n"), "  "))
 
 
 class RecentLines(logging.Handler):
@@ -81,7 +107,10 @@ def set_up(level: str, form: str, stream: TextIO | None = None) -> None:
     ]
     # A traceback shows no variables: keys and tokens are among them.
     last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+        [
+            _escape_controls,
+            structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=_write_traceback),
+        ]
         if human
         else [
             structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
@@ -96,10 +125,11 @@ def set_up(level: str, form: str, stream: TextIO | None = None) -> None:
         )
     )
     root = logging.getLogger()
-    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=_write_traceback)
     recent.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, plain]
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _escape_controls, plain],
         )
     )
     root.handlers[:] = [handler, recent]

@@ -80,3 +80,22 @@ def test_levels() -> None:
     logging.getLogger("library").warning("not shown")
     structlog.get_logger("threadd.test").error("shown")
     assert stream.getvalue().count("shown") == 1
+
+
+STRANGE = "boo\x1b[2J\x9b2K\u202e\r\n2026-11-30T17:00:00Z [info     ] confirm the sign-in of local"
+
+
+@pytest.mark.parametrize("form", ["human", "json"])
+def test_what_strangers_write_stays_in_its_line_and_moves_no_cursor(form: str) -> None:
+    stream = io.StringIO()
+    logs.set_up("info", form, stream)
+    logging.getLogger("net.sync").warning("exchange with a peer: %s", STRANGE)
+    structlog.get_logger("threadd.test").info(STRANGE, size=1, path=STRANGE, name="größe")
+    structlog.get_logger("threadd.test").error("failed", exc_info=ValueError(STRANGE))
+    logging.getLogger("library").error("failed", exc_info=ValueError(STRANGE))
+    lines = stream.getvalue().split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert not any(line.startswith("2026-11-30T17:00:00Z") for line in lines)
+    assert form == "json" or "größe" in stream.getvalue()
+    shown = [line for text in list(logs.recent.lines)[-4:] for line in text.split("\n")]
+    assert all(line.isprintable() for line in shown)
