@@ -191,11 +191,19 @@ def parse_networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Net
     if text.lower() == _OFF:
         return ()
     try:
-        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+        return tuple(_network(part.strip()) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise ValueError(
             f"is no list of addresses and networks ({error}); write for example 10.0.0.2,fd00::/8"
         ) from None
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    network = ipaddress.ip_network(text)
+    if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
+        # Connections are never from there: an address of IPv4 is looked up as one, however it is written.
+        raise ValueError(f"{text} is of IPv4, so write it in that way")
+    return network
 
 
 def parse_count(text: str) -> int:

@@ -341,6 +341,6 @@ def test_proxies_that_are_trusted() -> None:
     assert load().trusted_proxy == ()
     trusted = load(flags={"trusted_proxy": "127.0.0.1, 10.0.0.0/8,fd00::/8"}).trusted_proxy
     assert [str(network) for network in trusted] == ["127.0.0.1/32", "10.0.0.0/8", "fd00::/8"]
-    for text in ("proxy.example.org", "10.0.0.1/8", "10.0.0.0/33", "*"):
+    for text in ("proxy.example.org", "10.0.0.1/8", "10.0.0.0/33", "*", "::ffff:10.0.0.2", "::ffff:a00:0/104"):
         with pytest.raises(SettingError, match=r"--trusted-proxy: .* is no list of addresses and networks"):
             load(flags={"trusted_proxy": text})

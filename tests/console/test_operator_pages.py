@@ -1,5 +1,6 @@
 """The console's endpoint of a real daemon, over HTTP: health, metrics, the console, and what other pages cannot do."""
 
+import asyncio
 import http.client
 import itertools
 import json
@@ -12,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proto import bucketsd_pb2
+from threadd.client import Client
 from threadd.web.console.snippets import snippet
 
 
@@ -318,3 +320,15 @@ def test_changes_are_told_after_any_position(furnished, browser, db, position):
         connection.endheaders()
         answer = connection.getresponse()
         assert (answer.status, answer.getheader("content-type")) == (200, "text/event-stream; charset=utf-8")
+
+
+async def test_live_changes_end_with_the_session(furnished, browser, db):
+    with closing(http.client.HTTPConnection(furnished.console, timeout=40)) as connection:
+        connection.request("GET", f"/_/db/{db}/events", headers={"cookie": browser.cookie})
+        answer = connection.getresponse()
+        assert b"ready" in await asyncio.to_thread(lambda: answer.readline() + answer.readline())
+        assert (await asyncio.to_thread(browser.ask, "/_/leave", {}))[0] == 303
+        async with Client(furnished.threads_api) as client:
+            await client.db(db).collection("people").create([{"_id": "late", "name": "Told to nobody"}])
+        lines = iter(answer.readline, b"")
+        assert not await asyncio.to_thread(lambda: any(b"Told to nobody" in line for line in lines))

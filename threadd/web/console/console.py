@@ -296,7 +296,15 @@ class Console:
         position = request.headers.get("last-event-id", "")
         after = int(position) if _POSITION.fullmatch(position) else None
         stream = events.stream(database, self._browser.operator, after)
-        return StreamingResponse(_closing(stream), media_type="text/event-stream")
+        return StreamingResponse(self._while_open(request, stream), media_type="text/event-stream")
+
+    async def _while_open(self, request: Request, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        """What a stream gives until the session of its request has ended."""
+        async with aclosing(stream) as coming:
+            async for piece in coming:
+                if not self._access.has_session(request):
+                    return
+                yield piece
 
     async def _thread_log(self, request: Request) -> Response:
         db = request.path_params["db"]
@@ -353,12 +361,6 @@ async def _sent(request: Request) -> dict[str, str]:
         if len(body) > _MAX_FORM_BYTES:
             raise RequestError("this is more than the console takes: use a client")
     return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-
-
-async def _closing(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    async with aclosing(stream) as coming:
-        async for piece in coming:
-            yield piece
 
 
 def _paged(query: str, start: str) -> str:
