@@ -76,6 +76,37 @@ def nested(levels, leaf):
     return doc(x=value)
 
 
+def items(**rule):
+    return text(properties={**ID, "x": {"items": rule}})
+
+
+UNIQUE = text(properties={**ID, "x": {"uniqueItems": True}})
+
+NUMBERS = {
+    "unique fractions": (UNIQUE, [number + 0.5 for number in range(4_000)]),
+    "unique integers of one double": (UNIQUE, [10**100 + number for number in range(1_500)]),
+    "unique objects with such": (UNIQUE, [{"a": [10**100 + number]} for number in range(1_500)]),
+    "multiples of very little": (items(multipleOf=1e-300), [0.1] * 16_000),
+    "multiples of a fraction": (items(multipleOf=0.01), [10**300] * 16_000),
+    "multiples of an integer": (items(multipleOf=1), [1e300] * 16_000),
+    "large integers above a fraction": (items(minimum=0.5), [10**300] * 16_000),
+    "large integers below another": (items(maximum=10**308), [10**300] * 16_000),
+    "one of some large ones": (items(enum=[10**300 + number for number in range(20)]), [10**300 + 19] * 16_000),
+    "a very small one": (items(const=5e-324), [5e-324] * 16_000),
+}
+"""A schema, and a value at `x` of a document, whose numbers it takes far longer to compare than others."""
+
+
+def behind_a_name(keyword, **keywords):
+    """A reference leads through a schema with a URI of its own, within which the same references mean others."""
+    inner = json.loads(doubling(20))["definitions"]
+    return text(
+        properties={**ID, "x": {"$ref": "#/definitions/named/definitions/a0"}},
+        definitions={"a1": {}, "named": {keyword: "http://named/", "definitions": inner}},
+        **keywords,
+    )
+
+
 TOO_COSTLY = {
     "references twice over": (doubling(60), doc()),
     "2000 constants and 20000 items": (many_constants(), doc(x=[1_999] * 20_000)),

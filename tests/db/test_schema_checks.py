@@ -1,17 +1,23 @@
 """Schemas and documents whose cost a caller chooses: told quickly, refused clearly, and nobody else waits."""
 
+import asyncio
 import json
+import signal
 from contextlib import suppress
 
 import pytest
 from costly_schemas import (
     ID,
+    NUMBERS,
     TOO_COSTLY,
     TOO_COSTLY_TO_COMPILE,
+    UNIQUE,
     WRONG_AND_DEEP,
+    behind_a_name,
     deep_choice,
     doc,
     doubling,
+    items,
     loop_stays_free,
     nested,
     nested_text,
@@ -101,11 +107,6 @@ async def test_what_is_cheap_never_goes_to_a_worker(checks, no_workers, schema, 
         (ORDINARY, doc(age=5), '(root): "name" is a required property'),
         (ORDINARY, doc(name=5), 'name: 5 is not of type "string" (at /name)'),
         (
-            rich_text(),
-            nested_text(1, leaf=5),
-            f"body: {LIST} is not valid under any of the schemas listed in the 'oneOf' keyword (at /body)",
-        ),
-        (
             text(properties={**ID, "x": {"anyOf": [{"type": "string"}, {"type": "null"}]}}),
             doc(x={"b": 1.5, "a": "é"}),
             'x: {"a":"é","b":1.5} is not valid under any of the schemas listed in the \'anyOf\' keyword (at /x)',
@@ -135,9 +136,85 @@ async def test_a_violation_deep_in_a_document_is_told_at_once_in_a_short_text(ch
     assert len(refused.value.text) < 1_000
 
 
-async def test_rich_text_that_is_wrong_14_levels_deep_is_described_without_a_worker(checks, no_workers):
+async def test_rich_text_that_is_wrong_is_described_as_briefly_as_anything(checks):
+    where = f"body: {LIST} is not valid under any of the schemas listed in the 'oneOf' keyword (at /body)"
+    with pytest.raises(SchemaViolationError) as refused:
+        await check(checks, rich_text(), nested_text(1, leaf=5))
+    assert refused.value.text == f"instance doesn't correspond to schema: {where}"
     with pytest.raises(SchemaViolationError, match=r"body: .* is not valid under any of .* 'oneOf' .*\(at /body\)"):
         await check(checks, rich_text(), nested_text(14, leaf=5))
+
+
+async def test_a_verdict_stands_where_no_worker_can_say_what_is_wrong(checks, monkeypatch):
+    async def refuse(*_):
+        raise PoolBusyError
+
+    monkeypatch.setattr(WorkerPool, "call", refuse)
+    with pytest.raises(SchemaViolationError, match="takes too long to say where"):
+        await check(checks, rich_text(), nested_text(14, leaf=5))
+
+
+@pytest.mark.parametrize(("schema", "value"), NUMBERS.values(), ids=NUMBERS)
+async def test_numbers_that_are_slow_to_compare_do_not_hold_the_loop(checks, schema, value):
+    await checks.check_configs([CollectionConfig(THINGS, schema)])
+    data = doc(x=value)
+    with loop_stays_free(), suppress(SchemaCostError, SchemaViolationError):
+        await check(checks, schema, data)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        pytest.param(UNIQUE, [number + 0.5 for number in range(2_000)], id="unique fractions"),
+        pytest.param(items(minimum=0, maximum=1e9), [12.5] * 2_000, id="between integers"),
+        pytest.param(items(multipleOf=0.01), [12.5] * 500, id="prices"),
+        pytest.param(UNIQUE, [1_700_000_000_000_000_000 + number for number in range(50)], id="times in nanoseconds"),
+    ],
+)
+async def test_usual_numbers_never_go_to_a_worker(checks, no_workers, schema, value):
+    await check(checks, schema, json.dumps({"_id": "a", "x": value}, separators=(",", ":")).encode())
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        behind_a_name("$id"),
+        behind_a_name("id", **{"$schema": "http://json-schema.org/draft-04/schema#"}),
+        behind_a_name("$id", **{"$schema": "https://json-schema.org/draft/2020-12/schema"}),
+    ],
+)
+def test_references_through_a_schema_with_a_uri_of_its_own_are_left_to_a_worker(schema):
+    assert Schema.if_cheap(schema) is None
+
+
+async def test_many_collections_of_one_call_are_checked_in_turns(checks):
+    configs = [CollectionConfig(f"{THINGS}{number}", text(title=str(number))) for number in range(300)]
+    turns = 0
+
+    async def others():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(others())
+    await checks.check_configs(configs)
+    task.cancel()
+    assert turns > 10
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_a_worker_goes_on_when_all_processes_are_asked_to_stop(checks, stop):
+    """A service manager signals workers, too: what they are at must not look as if the caller had ended them."""
+    await checks.pool.call(schema_worker.GREETING)
+    worker = checks.pool._idle[0].process
+    checking = asyncio.create_task(check(checks, doubling(60), doc()))
+    while checks.pool._idle:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    worker.send_signal(stop)
+    with pytest.raises(SchemaCostError, match="takes too long"):
+        await checking
+    assert worker.returncode == -signal.SIGPROF
 
 
 @pytest.mark.parametrize(("schema", "data"), TOO_COSTLY.values(), ids=TOO_COSTLY)
@@ -250,6 +327,8 @@ _leaves = st.sampled_from(
         {"type": "object"},
         {"minimum": 3},
         {"enum": [1, "a", None]},
+        {"minimum": 0.5},
+        {"multipleOf": 0.1},
         {"const": {"a": 1}},
         {"maxLength": 1},
     ]
@@ -280,7 +359,10 @@ _schemas = st.recursive(
     max_leaves=8,
 )
 _values = st.recursive(
-    st.none() | st.integers(0, 4) | st.sampled_from(["", "a", "bc"]),
+    st.none()
+    | st.integers(0, 4)
+    | st.sampled_from([0.5, 10**30, 10**30 + 1, 1e-300])
+    | st.sampled_from(["", "a", "bc"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
     max_leaves=10,
 )

@@ -3,16 +3,20 @@
 import re
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 from store.databases import CollectionRow, IndexRow
 from store.engine import Transaction
 from store.numbers import Numbers
 from threadd.db.errors import InvalidNameError
+from threadd.db.schema_costs import MAX_TEXT_BYTES
 from threadd.db.schemas import Schema
 
 MAX_NAME_BYTES = 200
 """A name is a part of a key of the store."""
+
+_COMPILED_SCHEMAS = 512
 
 _NAME = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
 
@@ -70,14 +74,12 @@ class Collection:
         number: Its number in the store.
         config: What the client said of it.
         indexes: Its indexes with their numbers, without those that are stale.
-        schema: Its compiled schema; None where that is not cheap, and only a worker has it.
         schema_key: Names the schema to workers.
     """
 
     number: int
     config: CollectionConfig
     indexes: tuple[IndexRow, ...]
-    schema: Schema | None
     schema_key: bytes
 
     @classmethod
@@ -90,12 +92,34 @@ class Collection:
         """
         config = config_of(row)
         indexes = tuple(index for index in row.indexes if index.number not in stale)
-        return cls(row.number, config, indexes, Schema.if_cheap(row.schema), key_of_schema(row.schema))
+        return cls(row.number, config, indexes, key_of_schema(row.schema))
 
     @property
     def name(self) -> str:
         """Its name, unique in the database."""
         return self.config.name
+
+    @property
+    def schema(self) -> Schema | None:
+        """Its schema, compiled when it is first used; None where that is not cheap, and only a worker has it."""
+        return cheap_schema(self.config.schema)
+
+
+def cheap_schema(text: bytes) -> Schema | None:
+    """A schema that may be compiled on the event loop; None for any other, which may not even be one.
+
+    Collections of the same schema, as those of an application's users are, share it.
+
+    Args:
+        text: Its JSON text.
+
+    Raises:
+        InvalidSchemaError: As `Schema`.
+    """
+    return _if_cheap(text) if len(text) <= MAX_TEXT_BYTES else None
+
+
+_if_cheap = lru_cache(maxsize=_COMPILED_SCHEMAS)(Schema.if_cheap)
 
 
 def key_of_schema(text: bytes) -> bytes:

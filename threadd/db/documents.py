@@ -182,15 +182,18 @@ def _encode(value: Any) -> str:
     return _plain.encode(value)
 
 
+_PLAIN = frozenset({str, int, bool, type(None)})
+
+
 def native(value: Any) -> Any:
     """The same value in terms of plain Python, as the schema validator takes it.
 
     A number without a fractional part becomes an int, since `1.0` is an integer in every draft.
     """
     if isinstance(value, dict):
-        return {key: native(item) for key, item in value.items()}
+        return {key: item if type(item) in _PLAIN else native(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [native(item) for item in value]
+        return [item if type(item) in _PLAIN else native(item) for item in value]
     if isinstance(value, Literal):
         return int(value.number) if value.number.is_integer() else value.number
     return value

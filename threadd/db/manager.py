@@ -125,10 +125,10 @@ class Manager:
         if key is not None and key.read is None:
             raise ReadKeyRequiredError
         await self._services.schemas.check_configs(collections)
-        for position, config in enumerate(collections):
+        for config in collections:
             await check_scripts(self._services.scripts, config)
-            if any(config.name == earlier.name for earlier in collections[:position]):
-                raise CollectionExistsError
+        if len({config.name for config in collections}) < len(collections):
+            raise CollectionExistsError
         if thread_id in self._making or self._find(thread_id) is not None:
             raise DatabaseExistsError
         self._making.add(thread_id)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from threadd.db import documents, schema_worker
-from threadd.db.collections import Collection, CollectionConfig, check_name, key_of_schema
+from threadd.db.collections import Collection, CollectionConfig, cheap_schema, check_name, key_of_schema
 from threadd.db.documents import MODIFIED_FIELD, Document
 from threadd.db.errors import (
     InvalidIndexError,
@@ -20,7 +20,6 @@ from threadd.db.errors import (
 )
 from threadd.db.schema_reports import shortened
 from threadd.db.schema_worker import Answer, Outcome, Request
-from threadd.db.schemas import Schema
 from threadd.db.slices import Pacer
 from threadd.db.workers import (
     PoolBusyError,
@@ -95,11 +94,13 @@ class SchemaChecks:
             InvalidIndexError: A path cannot be indexed or is named twice.
             SchemaEngineError: No process could be had for it.
         """
-        left = CONFIGS_SECONDS
+        left, pacer = CONFIGS_SECONDS, Pacer()
         for config in configs:
             check_name(config.name)
             _check_distinct(config)
-            schema = Schema.if_cheap(config.schema)
+            schema = cheap_schema(config.schema)
+            if pacer.due():
+                await pacer.pause()
             if schema is None:
                 left -= await self._compile_apart(config)
                 if left <= 0:
@@ -107,7 +108,6 @@ class SchemaChecks:
                         f"invalid schema: compiling all schemas takes too long, and may take {CONFIGS_SECONDS:g} s"
                     )
             else:
-                pacer = Pacer()
                 for index in config.indexes:
                     schema.check_index(index.path)
                     if pacer.due():
@@ -176,10 +176,11 @@ class SchemaChecks:
         self._raise_for(answer)
 
     async def _violation(self, collection: Collection, text: bytes, timestamp: int) -> SchemaViolationError:
+        """What is wrong with an instance that is not valid; if that cannot be had, the verdict stands without it."""
         request = Request(collection.schema_key, instance=text, timestamp=timestamp, is_report=True)
         try:
             answer = await self._ask(request, collection.config.schema)
-        except (WorkerExhaustedError, WorkerEndedError):
+        except (WorkerExhaustedError, WorkerEndedError, SchemaEngineError):
             return SchemaViolationError(f"{SchemaViolationError.default_text}: it takes too long to say where")
         return SchemaViolationError(answer.text)
 

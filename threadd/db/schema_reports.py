@@ -12,7 +12,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from threadd.db.schema_costs import ALTERNATIVES
+from threadd.db.schema_weights import ALTERNATIVES
 
 _MAX_REPORTED = 10
 _MAX_REASON = 300

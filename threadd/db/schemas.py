@@ -4,6 +4,7 @@ Drafts 4, 6 and 7 are what clients use; newer ones work too. Without `$schema` i
 linear-time kind, as the reference's.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import jsonschema_rs
@@ -12,7 +13,7 @@ from threadd.db import documents
 from threadd.db import schema_reports as reports
 from threadd.db.documents import ID_FIELD, MODIFIED_FIELD, Document
 from threadd.db.errors import InvalidIndexError, InvalidInstanceError, InvalidSchemaError, SchemaViolationError
-from threadd.db.schema_costs import MAX_TEXT_BYTES, UNBOUNDED, SchemaCost, cost_of
+from threadd.db.schema_costs import UNBOUNDED, SchemaCost, cost_of
 
 MAX_INDEX_PATH = 1_000
 """How many characters the path of an index may have."""
@@ -46,11 +47,12 @@ class Schema:
     def if_cheap(cls, text: bytes) -> "Schema | None":
         """A schema that may be compiled on the event loop; None for any other, which may not even be one.
 
+        Args:
+            text: As the constructor takes it, of at most `MAX_TEXT_BYTES`.
+
         Raises:
             InvalidSchemaError: As the constructor.
         """
-        if len(text) > MAX_TEXT_BYTES:
-            return None
         root = _read(text)
         cost = cost_of(root)
         if cost is None or not cost.allows_check(_SMALLEST):
@@ -86,11 +88,11 @@ class Schema:
         Raises:
             InvalidInstanceError: It holds what no validator knows.
         """
-        try:
-            if self._validator.is_valid(instance):
-                return True
-        except ValueError:
-            pass  # it holds a number that the validator does not know
+        if not self.cost.check_collision:
+            with suppress(ValueError):  # it holds a number that the validator does not know
+                if self._validator.is_valid(instance):
+                    return True
+        # uniqueItems is never tried with such numbers: the validator raises an error for each pair of them.
         try:
             return self._validator.is_valid(documents.native(instance))
         except ValueError as error:

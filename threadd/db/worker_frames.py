@@ -60,7 +60,10 @@ def cpu_limit(seconds: float) -> Iterator[None]:
 
 
 def run(request_type: type[RequestT], answer: Callable[[RequestT], msgspec.Struct]) -> None:
-    """Be a worker process: bounded in memory and descriptors; arguments are those of `serve`."""
+    """Be a worker process: bounded in memory and descriptors, and ended by the daemon; arguments as for `serve`."""
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
     resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+    for stop in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # A service manager may send it to all processes; a call that ends by it would count as the caller's fault.
+        signal.signal(stop, signal.SIG_IGN)
     serve(sys.stdin.buffer, sys.stdout.buffer, request_type, answer)
