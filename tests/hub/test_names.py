@@ -1,12 +1,13 @@
 """What developers and organisations may be called, and what is an address of mail."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.errors import StatusCode
+from store.errors import StatusCode, ThreaddError
 from threadd.hub import names
 from threadd.hub.errors import EmailError, OrganisationNameError, UsernameError
 
@@ -108,3 +109,20 @@ def test_an_address_is_the_same_in_ascii_case_only(one: str, other: str) -> None
     assert names.is_same_email(one, other) == names.is_same_email(other, one)
     if names.is_same_email(one, other):
         assert [ord(x) for x in one if not x.isascii()] == [ord(x) for x in other if not x.isascii()]
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "日"])
+def test_what_is_much_too_long_costs_nothing(letter: str) -> None:
+    text = letter * 2**22
+    began = time.process_time()
+    for check in (names.check_username, names.check_email, names.slug):
+        with pytest.raises(ThreaddError):
+            check(text)
+    assert not names.fits(text)
+    assert time.process_time() - began < 0.01
+
+
+def test_a_title_may_be_long() -> None:
+    assert names.slug("word " * 200) == "word-word-word-word-word-word"
+    with pytest.raises(OrganisationNameError, match="at most 1000 characters"):
+        names.slug("x" * 1001)

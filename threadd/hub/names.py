@@ -12,6 +12,9 @@ from slugify import slugify
 from threadd.hub.errors import EmailError, OrganisationNameError, UsernameError
 
 MAX_SLUG = 32
+MAX_TITLE = 1_000
+"""How long the title of an organisation may be, in characters: to make a slug takes time for each."""
+
 # What a key of the store holds.
 _MAX_NAME_BYTES = 255
 
@@ -32,10 +35,11 @@ def check_username(name: str) -> None:
     Raises:
         UsernameError: It is another text, or too long.
     """
-    if not _USERNAME.fullmatch(name):
-        raise UsernameError
+    # Everybody may ask, with as much as a message holds.
     if len(name) > _MAX_NAME_BYTES:
         raise UsernameError(f"username may have at most {_MAX_NAME_BYTES} characters")
+    if not _USERNAME.fullmatch(name):
+        raise UsernameError
 
 
 def check_email(text: str) -> None:
@@ -48,7 +52,7 @@ def check_email(text: str) -> None:
         EmailError: It is another text, or too long.
     """
     # The operator reads it in a terminal, where what is not printable may hide or rewrite what stands beside it.
-    if not text.isprintable() or not fits(text):
+    if not fits(text) or not text.isprintable():
         raise EmailError
     try:
         header = default.header_factory("to", text)
@@ -79,7 +83,8 @@ def fits(name: str) -> bool:
     Args:
         name: Any text.
     """
-    return len(name.casefold().encode("utf-8", "replace")) <= _MAX_NAME_BYTES
+    # Each character makes one byte at least.
+    return len(name) <= _MAX_NAME_BYTES and len(name.casefold().encode("utf-8", "replace")) <= _MAX_NAME_BYTES
 
 
 def slug(name: str) -> str:
@@ -92,8 +97,10 @@ def slug(name: str) -> str:
         Such as ``My-awesome-org``. Whole words are left out at the end where they do not fit.
 
     Raises:
-        OrganisationNameError: Nothing is left.
+        OrganisationNameError: Nothing is left, or it is too long.
     """
+    if len(name) > MAX_TITLE:
+        raise OrganisationNameError(f"the name of an organisation may have at most {MAX_TITLE} characters")
     text = slugify(
         name.strip(),
         entities=False,
