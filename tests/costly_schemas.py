@@ -117,6 +117,9 @@ TOO_COSTLY_TO_COMPILE = {
     "patterns that repeat repeats": text(
         patternProperties={rf"^x{number}(\w{{100}}){{100}}": {} for number in range(12_000)}
     ),
+    "patterns of sets of characters": text(
+        patternProperties={rf"^x{number}[\p{{L}}\p{{N}}]{{200}}": {} for number in range(30)}
+    ),
     "a chain of references": text(
         definitions={f"a{n}": {"$ref": f"#/definitions/a{n + 1}"} for n in range(20_000)} | {"a20000": {}},
         allOf=[{"$ref": "#/definitions/a0"}],

@@ -22,6 +22,8 @@ ALTERNATIVES = ("anyOf", "oneOf")
 _NODE_COMPILE = 10_000.0
 _PATTERN_COMPILE = 30_000.0
 _STATE_COMPILE = 500.0
+_WIDE_STATE_COMPILE = 15_000.0
+_PROPERTY_STATE_COMPILE = 500_000.0
 _COMPARE_DEEP = 2_500.0
 _COMPARE_EXACTLY = 100_000.0
 _BOUND = 50.0
@@ -58,6 +60,8 @@ _LEAST_DIVISOR = 1e-15
 
 _ESCAPE = re.compile(r"\\.", re.DOTALL)
 _CLASS = re.compile(r"\[[^\[\]]*\]")
+_WIDE = re.compile(r"\.|\[\^|\\[sSWD]|[^\0-\x7f]")
+_PROPERTY = re.compile(r"\\[pP](?:\{[^{}]*\})?")
 _REPEAT = re.compile(r"(\)?)\{(\d+)(?:,(\d*))?\}")
 
 
@@ -135,9 +139,7 @@ def compiling(schema: dict[str, Any], children: int) -> float:
         schema: The schema.
         children: How many others it applies, which count by themselves.
     """
-    patterns = _patterns(schema)
-    states = sum(map(_states, patterns))
-    return _NODE_COMPILE * (1 + children) + _PATTERN_COMPILE * len(patterns) + _STATE_COMPILE * states
+    return _NODE_COMPILE * (1 + children) + sum(map(_compiling_pattern, _patterns(schema)))
 
 
 def _add_names(schema: dict[str, Any], cost: Cost) -> None:
@@ -186,9 +188,19 @@ def _patterns(schema: dict[str, Any]) -> list[str]:
     return [*([pattern] if isinstance(pattern, str) else ()), *(by_pattern if isinstance(by_pattern, dict) else ())]
 
 
+def _compiling_pattern(pattern: str) -> float:
+    """What it costs to compile a pattern: as if all states were of its costliest set of characters."""
+    state = max([_STATE_COMPILE, *(_STATE_COMPILE * len(each) for each in _CLASS.findall(pattern))])
+    if _WIDE.search(pattern):
+        state = max(state, _WIDE_STATE_COMPILE)
+    if _PROPERTY.search(pattern):
+        state = max(state, _PROPERTY_STATE_COMPILE)
+    return _PATTERN_COMPILE + _states(pattern) * state
+
+
 def _states(pattern: str) -> float:
     """How many states a matcher of a pattern has at most, roughly: repeated groups multiply, other repeats add up."""
-    plain = _CLASS.sub("x", _ESCAPE.sub("x", pattern))
+    plain = _CLASS.sub("x", _ESCAPE.sub("x", _PROPERTY.sub("x", pattern)))
     states, times = float(len(plain)), 1.0
     for repeat in _REPEAT.finditer(plain):
         closes, least, most = repeat.groups()
