@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from threadd.db.documents import Literal, parse
 from threadd.db.errors import InvalidQueryError
 from threadd.db.fields import order_bytes, sort_key
-from threadd.db.queries import MAX_QUERY_DEPTH, Query, parse_query
+from threadd.db.queries import MAX_QUERY_DEPTH, MAX_QUERY_OBJECTS, Query, parse_query
 
 EQ, NE, GT, LT, GE, LE = range(6)
 ROWS = [{"_id": "1", "v": 1}, {"_id": "2", "v": "a"}, {"_id": "3", "v": None}, {"_id": "4", "v": [1]}, {"_id": "5"}]
@@ -143,7 +143,18 @@ def test_alternatives_nest_only_so_deep(most):
         parse_query(nested(most + 1), most)
     # Deeper yet, it is the text that is refused.
     with pytest.raises(InvalidQueryError, match="deeper"):
-        parse_query(nested(5_000), most)
+        parse_query(nested(2_000), most)
+
+
+def test_a_query_has_only_so_many_conditions():
+    def alternatives(number):
+        condition = {"fieldPath": "f", "operation": 0, "value": {"float": 1}}
+        return json.dumps({"ors": [{"ands": [condition]}] * number}).encode()
+
+    most = MAX_QUERY_OBJECTS // 3
+    assert parse_query(alternatives(most)).conditions == most
+    with pytest.raises(InvalidQueryError, match="thousands of conditions"):
+        parse_query(alternatives(most + 1))
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[" * 100_000])

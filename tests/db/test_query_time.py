@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from net.thread_id import ThreadID, Variant
-from threadd.db import plans, reads
+from threadd.db import plans, reads, scans
 from threadd.db.collections import CollectionConfig, Index
 from threadd.db.database import Database
 from threadd.db.errors import QueryTimeError
@@ -122,6 +122,22 @@ async def test_a_query_and_the_work_on_it_end_when_its_time_is_over(
     for _ in range(100):
         await asyncio.sleep(0)
     assert steps.number == taken
+
+
+async def test_the_clock_is_looked_at_more_often_where_a_row_takes_long(
+    open_rooms: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms = await open_rooms()
+    thread = await filled(rooms)
+    steps = Steps(monkeypatch)
+    condition = {"fieldPath": "w", "operation": 0, "value": {"float": -1}}
+    query = json.dumps({"ors": [{"ands": [condition]}] * 1_000}).encode()
+    rooms = await open_rooms(query_seconds=0)
+    for ask in (WAYS["find"], WAYS["count"]):
+        steps.number = 0
+        with pytest.raises(QueryTimeError):
+            await ask(rooms, rooms.manager.get(thread), query)
+        assert 0 < steps.number < scans.ROWS_BETWEEN_LOOKS
 
 
 async def test_a_page_ends_when_its_time_is_over(open_rooms: Any) -> None:

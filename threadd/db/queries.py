@@ -19,6 +19,9 @@ from threadd.db.fields import value_at
 MAX_QUERY_DEPTH = 90
 """How deep `ors` may nest at most, whatever the doors let in: each level is two of JSON, of which there may be 200."""
 
+MAX_QUERY_OBJECTS = 5_000
+"""How many JSON objects a query may have: a condition takes two or three, and each row is held against them all."""
+
 MOST_ROWS = 2**48
 """More rows than any collection has: what goes beyond, in `limit` or `skip`, is as good as this."""
 
@@ -112,6 +115,11 @@ class Query:
         return not self.ands and not self.ors
 
     @cached_property
+    def conditions(self) -> int:
+        """How many conditions a document is held against at most."""
+        return len(self.ands) + sum(query.conditions for query in self.ors)
+
+    @cached_property
     def matches(self) -> Test:
         """What says whether a document is among the rows; `seek` is not looked at."""
         all_of = [criterion.test() for criterion in self.ands]
@@ -135,6 +143,8 @@ def parse_query(data: bytes, max_depth: int = MAX_QUERY_DEPTH) -> Query:
     Raises:
         InvalidQueryError: It is no query, with the place and what to do about it.
     """
+    if data.count(b"{") > MAX_QUERY_OBJECTS:
+        raise InvalidQueryError("invalid query: it has thousands of conditions: ask for less, in several queries")
     try:
         value = documents.parse(data)
     except InvalidInstanceError as error:

@@ -21,7 +21,9 @@ _RUN = 2_048
 _ids = decoder_of(frozenset({ID_FIELD}))
 
 ROWS_BETWEEN_LOOKS = 64
-"""How many rows are read between two looks at the clock."""
+"""How many rows are read at most between two looks at the clock."""
+
+_CONDITIONS_BETWEEN_LOOKS = 1_024
 
 ReadFilter: TypeAlias = Callable[[bytes], Awaitable[bytes | None]]
 
@@ -58,8 +60,9 @@ async def run(
     if after is not None:
         wanted = _Later(query, after, wanted)
     coming = iter(rows)
-    few = ordered and 0 < query.limit < ROWS_BETWEEN_LOOKS
-    size = max(ROWS_BETWEEN_LOOKS // 4, query.skip + query.limit) if few else ROWS_BETWEEN_LOOKS
+    size = _rows_between_looks(query)
+    if ordered and 0 < query.limit < ROWS_BETWEEN_LOOKS:
+        size = min(size, max(ROWS_BETWEEN_LOOKS // 4, query.skip + query.limit))
     while (batch := _batch(coming, size)) is not None:
         if read_filter is not None:
             batch = await _filtered(batch, read_filter)
@@ -81,14 +84,18 @@ async def count(query: Query, rows: Iterable[Row | None], read_filter: ReadFilte
     pacer = Pacer()
     decode, matches = decoder_of(query.fields), query.matches
     coming = iter(rows)
-    number = 0
-    while (batch := _batch(coming, ROWS_BETWEEN_LOOKS)) is not None:
+    number, size = 0, _rows_between_looks(query)
+    while (batch := _batch(coming, size)) is not None:
         if read_filter is not None:
             batch = await _filtered(batch, read_filter)
         number += len(batch) if query.matches_all else sum(matches(decode(text)) for _, text in batch)
         if pacer.due():
             await pacer.pause()
     return number
+
+
+def _rows_between_looks(query: Query) -> int:
+    return max(1, min(ROWS_BETWEEN_LOOKS, _CONDITIONS_BETWEEN_LOOKS // max(1, query.conditions)))
 
 
 def _batch(coming: Iterator[Row | None], size: int) -> list[Row] | None:
