@@ -3,6 +3,8 @@
 # ruff: noqa: PLC2401  # such names are what this is about
 
 import dataclasses
+import datetime as dt
+import enum
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, NotRequired, TypedDict, TypeVar
@@ -50,6 +52,23 @@ class Room(msgspec.Struct):
     breite: int = msgspec.field(name="bréite")
 
 
+class Cat(msgspec.Struct, tag_field="großart", tag="kätzchen"):
+    name: str
+
+
+class Dog(msgspec.Struct, tag_field="großart", tag="hündchen"):
+    name: str
+
+
+class Colour(enum.Enum):
+    GREEN = "vert-de-gris"
+
+
+class Paint(TypedDict):
+    couleur: Colour
+    créé: dt.date
+
+
 class Person(TypedDict):
     _id: str
     prénom: str
@@ -63,6 +82,8 @@ KINDS: list[tuple[Any, Mapping[str, Any]]] = [
     (Street, {"größe": 3, "ort": {"ö": {"straße": "Weg"}}}),
     (dict[str, Place], {"é": {"straße": "Weg"}}),
     (Room, {"größe": 3, "bréite": 4}),
+    (Cat | Dog, {"großart": "hündchen", "name": "Rex"}),
+    (Paint, {"couleur": "vert-de-gris", "créé": "2020-01-31"}),
 ]
 
 

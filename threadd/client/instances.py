@@ -30,9 +30,9 @@ def many(given: Iterable[T], what: str) -> list[T]:
 
 
 def encode(instance: Any) -> bytes:
-    """Give the JSON text of an instance: of a dict, or of whatever msgspec knows."""
+    """Give the JSON text of an instance: of a dict, whatever msgspec knows in it, or of anything else that it knows."""
     if isinstance(instance, dict):
-        return json.dumps(instance, ensure_ascii=False).encode()
+        return json.dumps(instance, ensure_ascii=False, default=msgspec.to_builtins).encode()
     return msgspec.json.encode(instance)
 
 
@@ -65,14 +65,15 @@ def decode(text: bytes, kind: type[T]) -> T:
 
 @lru_cache(maxsize=256)
 def _decoder_of(kind: Any) -> Callable[[bytes], Any]:
-    # msgspec (0.22) takes a name in a TypedDict or a dataclass for "" until its str holds its UTF-8 form, which
-    # encoding leaves there. The field would be missing from what is read, and be lost when that is saved.
+    # msgspec (0.22) takes a name in a TypedDict or a dataclass, or that of a Struct's tag, for "" until its str holds
+    # its UTF-8 form, which encoding leaves there. The field would be missing from what is read, and be lost when that
+    # is saved.
     msgspec.json.encode(list(_names_in(inspect.type_info(kind), set())))
     return msgspec.json.Decoder(kind).decode
 
 
 def _names_in(part: Any, seen: set[int]) -> Iterator[str]:
-    """The names of all fields of a type and of the types in it, which may hold each other."""
+    """The names of all fields and tags of a type and of the types in it, which may hold each other."""
     if isinstance(part, inspect.Field):
         yield part.encode_name
         yield from _names_in(part.type, seen)
@@ -81,5 +82,7 @@ def _names_in(part: Any, seen: set[int]) -> Iterator[str]:
             yield from _names_in(one, seen)
     elif isinstance(part, inspect.Type) and id(part) not in seen:
         seen.add(id(part))
+        if isinstance(part, inspect.StructType) and part.tag_field is not None:
+            yield part.tag_field
         for name in part.__struct_fields__:
             yield from _names_in(getattr(part, name), seen)
