@@ -1,6 +1,6 @@
-"""Work that nobody waits for: where it fails, that is logged with its trace and counted, whatever it is.
+"""Background work: an unexpected failure is logged with its traceback and counted.
 
-What fails because of what a peer or a disk does is the work's own to handle. This is for what nobody foresaw.
+Failures that a peer or a disk causes are for the work itself to handle.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ def failures() -> dict[str, int]:
 
 
 def record_failure(name: str, error: BaseException) -> None:
-    """Log an error that nobody foresaw with its trace, and count it; from any thread.
+    """Log an unexpected error with its traceback, and count it; callable from any thread.
 
     Args:
         name: Which work failed; one of few names, since it is a label of a metric.
@@ -74,7 +74,7 @@ def spawn(
         while True:
             try:
                 await work()
-            except Exception as error:  # noqa: BLE001  whatever it is, it is told of here
+            except Exception as error:  # noqa: BLE001  any failure is recorded here
                 record_failure(name, error)
             else:
                 return
@@ -86,7 +86,7 @@ def spawn(
 
 
 def watch(name: str, task: "asyncio.Task[Any]") -> None:
-    """Tell of it if a task fails that nobody waits for.
+    """Record the failure of a task that is not awaited.
 
     Args:
         name: See `record_failure`.
@@ -102,7 +102,7 @@ def watch(name: str, task: "asyncio.Task[Any]") -> None:
 
 
 def watch_process(loop: asyncio.AbstractEventLoop) -> None:
-    """Tell of what fails in callbacks of an event loop, in tasks that nobody asked again, and in threads.
+    """Record failures in callbacks of an event loop, in tasks that are never awaited, and in threads.
 
     Args:
         loop: The event loop.

@@ -279,7 +279,7 @@ class LmdbEngine:
 
     def _report(self, outcomes: list[tuple[_Job, StoreError | None]]) -> None:
         if self._loop is not None:
-            with suppress(RuntimeError):  # the loop has ended, and nobody waits
+            with suppress(RuntimeError):  # the loop has ended, and with it every caller
                 self._loop.call_soon_threadsafe(_settle, outcomes)
 
 

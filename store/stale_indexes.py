@@ -1,4 +1,4 @@
-"""Marks of indexes whose entries are to be made anew; until that is done an index is neither read nor kept.
+"""Marks of indexes whose entries must be rebuilt; until then such an index is neither read nor written.
 
 Format 1 did not find fields whose names are outside ASCII: entries of indexes on such fields stand where a document
 without the field would.
@@ -15,12 +15,12 @@ _FORMAT_WITHOUT_MARKS = b"1"
 
 
 def mark(transaction: Transaction, thread: int, collection: int, index: int) -> None:
-    """Say that the entries of an index are to be made anew; all three are numbers."""
+    """Mark an index, by the numbers of its thread, its collection and itself, as one to rebuild."""
     transaction.put(tables.stale_index(thread, collection, index), b"")
 
 
 def unmark(transaction: Transaction, thread: int, collection: int, index: int) -> None:
-    """Say that the entries of an index are right, or gone."""
+    """Take the mark away: the entries of the index are right, or deleted."""
     transaction.delete(tables.stale_index(thread, collection, index))
 
 

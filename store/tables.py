@@ -220,7 +220,7 @@ def all_collections() -> Range:
 
 
 def stale_index(thread_number: int, collection_number: int, index_number: int) -> bytes:
-    """Key of the mark of an index whose entries are to be made anew."""
+    """Key of the mark of an index whose entries must be rebuilt."""
     return _STALE_INDEX + _THREE_NUMBERS.pack(thread_number, collection_number, index_number)
 
 

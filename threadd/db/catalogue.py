@@ -125,9 +125,9 @@ class Catalogue:
         return bool(self._stale)
 
     async def rebuild(self) -> None:
-        """Make the entries of stale indexes anew, one index after the other; nobody writes meanwhile.
+        """Rebuild stale indexes, one after the other; the caller sees to it that there are no writes meanwhile.
 
-        Each index that is done stays so if the rest fails or is cancelled.
+        Each finished index stays if the rest fails or is cancelled.
 
         Raises:
             StoreError: The disk does not take it.
@@ -136,7 +136,7 @@ class Catalogue:
             for index in self._rows[name].indexes:
                 if index.number in self._stale:
                     await self._rebuild(name, index)
-        # What is left is of collections that are not there any more.
+        # Marks that are left belong to collections that were deleted.
         self._stale.clear()
 
     async def _rebuild(self, name: str, index: IndexRow) -> None:

@@ -37,7 +37,7 @@ _RECORDS_AT_ONCE = 128
 """How many records from elsewhere are one transaction, before others have a turn."""
 
 _RECORDS_SECONDS = 0.5
-"""How long such a transaction goes on to grow: scripts and schemas may take seconds for each record."""
+"""How long records are added to such a transaction: scripts and schemas may take seconds for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,7 +484,7 @@ class Database:
     async def _turn(self) -> AsyncGenerator[None, None]:
         async with self._sequencer.turn():
             if not self._closed:
-                # A stale index lets duplicates in, and whoever reads it after its rebuilding has to find every write.
+                # A stale index does not refuse duplicates, and once it is rebuilt its readers must find every write.
                 await self._rebuilding.done()
             if self._closed:
                 raise DatabaseNotFoundError

@@ -21,7 +21,7 @@ _ENTRIES_PER_COMMIT = 1_000
 _MISSING = order_bytes((0, 0))
 
 Duplicate = Callable[[str, str], None]
-"""Hears of two instances that share a value at the path of a unique index, by their IDs; it may raise."""
+"""Is called with the IDs of two instances that share a value of a unique index; it may raise."""
 
 
 def refuse(_one: str, _other: str) -> None:
@@ -54,7 +54,7 @@ async def building(
         thread: The number of the thread.
         old: The collection as it is kept; nobody writes to it meanwhile.
         new: The collection as it will be.
-        duplicate: Hears of every instance that has the value of an earlier one in a unique index.
+        duplicate: Is called for every instance that has the value of an earlier one in a unique index.
 
     Yields:
         A transaction that takes the marks off the new indexes and puts them on the dropped ones: to be completed with

@@ -263,7 +263,7 @@ class Manager:
                     await database.rebuild_indexes()
             except ThreaddError as error:
                 log.warning("indexes are rebuilt at the next write", thread=number, reason=error.text)
-            except Exception as error:  # noqa: BLE001  a bug with one database is told of, and the next one's turn comes
+            except Exception as error:  # noqa: BLE001  a bug with one database is recorded, and the next one follows
                 background.record_failure(_REBUILDING, error)
 
     def _forget(self, database: Database) -> None:

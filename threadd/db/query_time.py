@@ -14,7 +14,7 @@ QUERY_SECONDS = 120.0
 async def limited(seconds: float) -> AsyncGenerator[None, None]:
     """Run the body, which is one query, for a limited time.
 
-    It ends where it gives others a turn or waits for a read filter, whose worker ends with it.
+    The body is cancelled where it yields to the event loop or waits for a read filter, whose worker is killed.
 
     Args:
         seconds: How long it may take.

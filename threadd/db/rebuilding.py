@@ -12,15 +12,15 @@ class Duplicates:
     """The documents that share values of a unique index.
 
     Args:
-        count: How many have the value of another that was there before.
-        documents: The IDs of some of them, and of those that were there before.
+        count: How many have the value of an earlier one.
+        documents: The IDs of some of them, and of those earlier ones.
     """
 
     count: int = 0
     documents: list[str] = field(default_factory=list)
 
     def add(self, one: str, other: str) -> None:
-        """Take two documents that share a value; see `index_building.Duplicate`."""
+        """Record two documents that share a value; see `index_building.Duplicate`."""
         self.count += 1
         for document in (one, other):
             if document not in self.documents and len(self.documents) < _MOST_NAMED:
@@ -28,7 +28,7 @@ class Duplicates:
 
 
 class Rebuilding:
-    """The work on a database's stale indexes: it goes on if those who wait for it give up.
+    """The work on a database's stale indexes; it continues if its waiters are cancelled.
 
     Args:
         has_work: Whether there are any.
@@ -55,7 +55,7 @@ class Rebuilding:
             self._task.result()
 
     async def stop(self) -> None:
-        """Leave what is not done for the next start."""
+        """Stop; unfinished indexes are rebuilt after the next start."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

@@ -1,7 +1,7 @@
 """Compiling schemas and checking documents so that neither holds up the event loop.
 
 What is cheap by `schema_costs`, as nearly everything is, is done at once; the rest is done by worker processes under a
-limit. The limit is one of CPU time, so that hosts judge a record alike.
+limit. The limit is one of CPU time, so that the load of a host has no part in its verdict on a record.
 """
 
 from collections.abc import Sequence
@@ -176,7 +176,7 @@ class SchemaChecks:
         self._raise_for(answer)
 
     async def _violation(self, collection: Collection, text: bytes, timestamp: int) -> SchemaViolationError:
-        """What is wrong with an instance that is not valid; if that cannot be had, the verdict stands without it."""
+        """What is wrong with an instance that is not valid; without details where no worker can give them."""
         request = Request(collection.schema_key, instance=text, timestamp=timestamp, is_report=True)
         try:
             answer = await self._ask(request, collection.config.schema)

@@ -1,4 +1,4 @@
-"""What a JSON Schema can cost at most, told before it is compiled; what is not bounded is left to a worker.
+"""An upper bound on what a JSON Schema can cost, known before it is compiled; what has none is left to a worker.
 
 The validator remembers its verdict for each pair of a recursive reference and a value, but follows every other path
 through `$ref`, `allOf` and the like: a schema of 5 kB can have 2^60 of them. So the schemas that apply along the
@@ -6,7 +6,7 @@ costliest path through a document are counted; a reference back into a schema th
 beside that path. This count times the number of values bounds the work. A report of violations remembers nothing, so
 that of a recursive schema has no bound.
 
-Numbers that are no plain doubles are compared by exact arithmetic, up to 1,000 times as slowly, and `uniqueItems` puts
+Numbers that are not plain doubles are compared by exact arithmetic, up to 1,000 times as slowly, and `uniqueItems` puts
 integers of one double into one bucket of its hash table. So what numbers may cost is counted apart, and matters for
 documents that have such numbers.
 
@@ -57,7 +57,7 @@ class SchemaCost:
 
     Args:
         check_value: Telling whether a document is valid, each of its values.
-        check_number: The same in addition, where it has numbers that are no plain doubles.
+        check_number: The same in addition, where it has numbers that are not plain doubles.
         check_collision: The same, each of its values times each byte of its text.
         check_object: Each of its objects in addition.
         check_byte: Each byte of its text in addition.

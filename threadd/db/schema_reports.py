@@ -1,8 +1,8 @@
 """What is wrong with a document, in a text of bounded size: field, rule and JSON pointer of its first violations.
 
 The validator reports on `anyOf` and `oneOf` with all that each alternative says, which no text shows and which grows
-exponentially with the nesting of a document. So reports come from a schema of the same meaning that has them under a
-double `not`, of which only the verdict counts.
+exponentially with the nesting of a document. So reports are made with an equivalent schema that has them under a double
+`not`, which reports no more than the verdict.
 """
 
 import json
@@ -23,7 +23,7 @@ _SEVERAL = "is valid under more than one of the schemas listed in the 'oneOf' ke
 
 
 def without_alternatives(root: dict[str, Any], schemas: frozenset[int]) -> dict[str, Any]:
-    """A schema of the same meaning that reports nothing of what alternatives say.
+    """An equivalent schema whose reports leave out what each alternative says.
 
     Args:
         root: The schema, in which no reference leads into alternatives.

@@ -75,7 +75,7 @@ class Cost:
 
     Args:
         value: Each value.
-        number: Each value in addition, where the document has numbers that are no plain doubles.
+        number: Each value in addition, where the document has numbers that are not plain doubles.
         collision: The same, each value times each byte.
         object: Each object in addition.
         byte: Each byte of text that a pattern or a format may read.
@@ -117,9 +117,9 @@ def weigh(schema: dict[str, Any], copies: dict[int, float]) -> Cost:
         copies: What it costs to quote parts of it, by their IDs; it is added to.
 
     Raises:
-        UncountedError: It has keywords of which that is not known.
+        UncountedError: It has keywords whose cost is unknown.
     """
-    if not _UNKNOWN.isdisjoint(schema) or schema.get("format") == "regex":  # it compiles what the document brings
+    if not _UNKNOWN.isdisjoint(schema) or schema.get("format") == "regex":  # that compiles a text of the document
         raise UncountedError
     cost = Cost(value=APPLY, listed=_LIST)
     cost.faults = float(sum(name in schema for name in _ASSERTIONS) + 2 * sum(name in schema for name in ALTERNATIVES))
@@ -227,7 +227,7 @@ def _comparison(option: Any) -> float:
 
 
 def _is_plain_integer(number: Any) -> bool:
-    """Whether it is an integer that is a double, too, with all integers up to it."""
+    """Whether it is an integer of at most 53 bits: a double holds each of them exactly."""
     return isinstance(number, int) and abs(number) < _MOST_INTEGER
 
 

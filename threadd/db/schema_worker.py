@@ -1,6 +1,6 @@
-"""The process that compiles and checks what could hold up the daemon: schemas and documents of any cost.
+"""The process that compiles schemas and checks documents that could hold up the daemon.
 
-What takes more CPU time than it may, or more memory, ends this process, and the daemon starts another.
+A call that takes more CPU time or memory than it may ends this process, and the daemon starts another.
 """
 
 import enum

@@ -64,7 +64,7 @@ class Sweeper:
             except StoreError as error:
                 log.warning("deletion goes on later", reason=error.text)
                 return False
-            except Exception as error:  # noqa: BLE001  a bug with one mark is told of, and the next one's turn comes
+            except Exception as error:  # noqa: BLE001  a bug with one mark is recorded, and the next one follows
                 background.record_failure(_NAME, error)
                 is_done = False
         return is_done

@@ -47,7 +47,7 @@ def serve(
 
 @contextmanager
 def cpu_limit(seconds: float) -> Iterator[None]:
-    """End this process by SIGPROF where the body takes more CPU time; unlike the wall clock that is alike on any host.
+    """End this process by SIGPROF if the body takes more CPU time, which unlike the wall clock ignores other load.
 
     Args:
         seconds: What the body may take.

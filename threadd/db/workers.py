@@ -1,4 +1,4 @@
-"""Worker processes that do for callers what must not hold up the daemon, or bring it down: one pool for each kind."""
+"""Worker processes for what must not hold up or bring down the daemon: one pool for each kind."""
 
 import asyncio
 import signal

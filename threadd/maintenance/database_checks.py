@@ -65,7 +65,7 @@ def check_collection(
     stale = stale_indexes.stale_in(reader, thread.row.number)
     for index in collection.indexes:
         if index.number in stale:
-            continue  # The daemon makes it anew, and does not read it until then.
+            continue  # The daemon rebuilds it, and does not read it until then.
         tally.counts["indexes"] += 1
         try:
             yield from _check_index(reader, place, index)
