@@ -48,7 +48,7 @@ async def post(door: WebDoor, frame, **headers: str):
     ("headers", "flag"),
     [
         ({"origin": PAGE}, f"--web-origin {PAGE}"),
-        ({"origin": "null"}, "--web-origin null"),
+        ({"origin": "null"}, "--web-origin null if any such page, by any author, may read and write everything"),
         ({"origin": "http://evil.example", "host": "evil.example"}, "--web-host evil.example"),
         ({"sec-fetch-site": "cross-site"}, "--web-origin"),
     ],

@@ -94,7 +94,15 @@ class OriginRule:
     def _check_origin(self, origin: str) -> None:
         if ANY in self.origins or origin in self.origins or self._is_local_page(origin):
             return
-        shown = origin[:_SHOWN] or "no name"
+        if origin == NO_ORIGIN:
+            raise OriginError(
+                "this endpoint asks for no key and does not answer pages without an origin of their own (null), such "
+                "as files, sandboxed frames and pages of buckets: serve the page from http://localhost:PORT, or start "
+                "the daemon with --web-origin null if any such page, by any author, may read and write everything here"
+            )
+        if not origin:
+            raise OriginError("the Origin header is empty: this endpoint answers pages by their origin (--web-origin)")
+        shown = origin[:_SHOWN]
         raise OriginError(
             f"this endpoint asks for no key and does not answer pages of the origin {shown}: "
             f"if they may read and write everything here, start the daemon with --web-origin {shown}"
