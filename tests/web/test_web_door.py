@@ -21,9 +21,15 @@ async def test_a_port_in_use_is_refused_by_name(door, policy):
         await WebDoor(Dispatcher(policy), "127.0.0.1", door.port).open()
 
 
-@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
-async def test_an_address_of_elsewhere_is_refused_by_name(policy, host):
-    with pytest.raises(DoorError, match=f"cannot listen on {host}"):
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("192.0.2.1", "192.0.2.1:0: it is not an address of this machine"),
+        ("no-such-host.invalid", "no-such-host.invalid: no host of that name is known here"),
+    ],
+)
+async def test_an_address_of_elsewhere_is_refused_by_name(policy, host, reason):
+    with pytest.raises(DoorError, match=f"^cannot listen on {reason}$"):
         await WebDoor(Dispatcher(policy), host, 0).open()
 
 

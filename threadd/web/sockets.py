@@ -12,6 +12,12 @@ from store.errors import StatusCode, ThreaddError
 # would end clients that are sending much: their pong stands behind all of it.
 _VANISHED_MS: Final = 60_000
 
+_REASONS: Final = {
+    errno.EADDRINUSE: "it is in use, by another program or by another endpoint of this one",
+    errno.EADDRNOTAVAIL: "it is not an address of this machine",
+    errno.EACCES: "the system lets only privileged programs listen there",
+}
+
 _NO_SUCH_FAMILY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
@@ -34,7 +40,7 @@ async def bind(host: str, port: int) -> list[socket.socket]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise DoorError(f"cannot listen on {host}: it is no host that is known here") from error
+        raise DoorError(f"cannot listen on {host}: no host of that name is known here") from error
     sockets: list[socket.socket] = []
     refused: OSError | None = None
     for family, kind, protocol, _, address in dict.fromkeys(found):
@@ -52,9 +58,8 @@ async def bind(host: str, port: int) -> list[socket.socket]:
     for bound in sockets:
         bound.close()
     shown = f"[{host}]" if ":" in host else host
-    raise DoorError(
-        f"cannot listen on {shown}:{port}: it is in use by another program, or is no address of this machine",
-    ) from refused
+    why = _REASONS.get(refused.errno or 0, refused.strerror or refused) if refused else "it has no address"
+    raise DoorError(f"cannot listen on {shown}:{port}: {why}") from refused
 
 
 def _listener(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket:
