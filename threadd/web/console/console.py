@@ -127,9 +127,10 @@ class Console:
 
     async def _open(self, request: Request) -> Response:
         session = self._access.open_session(request.path_params["link"])
-        if session is None:
-            return self._render(request, "closed.html", code=401)
         answer = RedirectResponse(f"{BASE}/", 303)
+        if session is None:
+            # A link that was used, opened again in the browser that used it.
+            return answer if self._access.has_session(request) else self._render(request, "closed.html", code=401)
         answer.set_cookie(
             self._access.cookie,
             session,
@@ -238,7 +239,7 @@ class Console:
         try:
             document = forms.document_of(schema, sent, instance_id)
             if modified and _modified(await self._stored(request, instance_id) or b"{}") != modified:
-                raise forms.FormError("", "somebody else has changed this document meanwhile: open it again")
+                raise forms.FormError("", "this document has been changed meanwhile: open it again")
             saved = await self._browser.save(db, collection, document)
         except ThreaddError as error:
             shown = {field.name: sent.get(field.input, "") for field in forms.fields(schema, {}, {})}
