@@ -404,7 +404,8 @@ async def test_links_that_confirm(tmp_path):
         looked = await site.get("/confirm/sesame", method="HEAD")
         assert (looked.status, looked.headers["allow"]) == (405, "GET, OPTIONS")
         assert site.rooms.hub.confirmations.pending()
-        assert (await site.get("/confirm/sesame")).status == 200
+        said = await site.get("/confirm/sesame")
+        assert (said.status, b"confirmed the sign-up of jane." in said.body) == (200, True)
         await signing
         assert (await site.get("/consent/nothing")).status == 404
         hub = site.rooms.hub

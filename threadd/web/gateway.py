@@ -349,9 +349,11 @@ class Gateway:
         return self._confirm(secret) if purpose == "confirm" else await self._consent(secret)
 
     def _confirm(self, secret: str) -> Response:
-        if not self._hub.confirmations.confirm(secret):
+        confirmed = self._hub.confirmations.confirm(secret)
+        if not confirmed:
             return _not_found("Nothing waits for this confirmation. It may have been used, or be too old.")
-        return HTMLResponse(pages.message("Confirmed", "Thank you. You can close this page."))
+        what = ", ".join(f"the {one.purpose} of {one.name}" for one in confirmed)
+        return HTMLResponse(pages.message("Confirmed", f"You confirmed {what}. You can close this page."))
 
     async def _consent(self, token: str) -> Response:
         try:
