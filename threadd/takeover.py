@@ -250,7 +250,8 @@ class _Other:
         try:
             return await call(request, timeout=_CALL_SECONDS)
         except grpc.aio.AioRpcError as error:
-            raise ForeignError(f"{self._address} answers to {path}: {error.details() or error.code().name}") from error
+            reason = error.details() or error.code().name
+            raise ForeignError(f"{self._address} did not carry out {path}: {reason}") from error
 
 
 @asynccontextmanager

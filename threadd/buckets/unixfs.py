@@ -179,7 +179,10 @@ def load(get: BlockSource, cid: bytes) -> bytes:
     """
     block = get(cid)
     if block is None:
-        raise BlockNotFoundError(f"block {cids.text(cid)} is not kept here, and no network is asked for it")
+        raise BlockNotFoundError(
+            f"block {cids.text(cid)} is not kept here, and no network is asked for it: the content of a bucket does "
+            "not come with its thread (threadd buckets export and import bring that of a public one)"
+        )
     return block
 
 
