@@ -187,8 +187,12 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("tls_cert", "off", parse_file, "Speak TLS at every door, with this certificate (PEM).", _FILE),
     Setting("tls_key", "off", parse_file, "The key of --tls-cert (PEM).", _FILE),
-    Setting("threads_per_owner", "100", parse_count, "Threads one owner may have through the Hub; 0: any.", "COUNT"),
-    Setting("bytes_per_owner", "0", parse_count, "How large one owner's buckets may be together; 0: any.", "BYTES"),
+    Setting(
+        "threads_per_owner", "100", parse_count, "Threads one owner may have through the Hub; 0 for no limit.", "COUNT"
+    ),
+    Setting(
+        "bytes_per_owner", "0", parse_count, "How large one owner's buckets may be together; 0 for no limit.", "BYTES"
+    ),
     Setting("max_message", "16777216", parse_positive, "How large one request message may be.", "BYTES"),
     Setting("max_instances", "100000", parse_positive, "How many instances one message may hold.", "COUNT"),
     Setting("max_schema", "1048576", parse_positive, "How large the schema of a collection may be.", "BYTES"),
@@ -318,7 +322,10 @@ def _read_file(path: Path) -> Mapping[str, str]:
         if name in found:
             raise SettingError(f"{path} gives {name.replace('_', '-')} twice")
         if not isinstance(value, str | int):
-            raise SettingError(f"{key} in {path} is neither a text nor a number nor true or false")
+            raise SettingError(
+                f"{key} in {path} is not a string, an integer, true or false; where several values may be given, write "
+                "them as one string with commas between them"
+            )
         found[name] = str(value)
     return found
 
