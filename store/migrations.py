@@ -36,7 +36,7 @@ def migrate(engine: LmdbEngine, kept: int, wanted: int, steps: Mapping[int, Step
     for number in range(kept, wanted):
         step = steps.get(number)
         if step is None:
-            raise FormatError(f"the repository has format {number}, which this version does not read any more")
+            raise FormatError(f"the repository has format {number}, which this version no longer reads")
         for transaction in step(engine):
             engine.write_now(transaction)
         done = Transaction()

@@ -126,9 +126,9 @@ def _add_files(buckets: click.Group, call: _Call, repo_option: _Command, json_op
     @repo_option
     @json_option
     def push_file(key: str, file: Path, path: str, repo: str | None, *, as_json: bool) -> None:
-        """Put FILE into the bucket KEY at PATH, by its own name without.
+        """Put FILE into the bucket KEY at PATH, or at its root under the name of the file.
 
-        The bucket belongs to nobody, or to the account of the command line's keys, or its rules let that account.
+        The bucket must have no owner, or belong to the account of the command line's keys, or let that account write.
 
         \b
         Example:

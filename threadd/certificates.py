@@ -97,7 +97,7 @@ def _read_authority(certificate: Path, key: Path, now: dt.datetime) -> _Pair:
     except (OSError, ValueError, TypeError) as error:
         raise CertificateError(f"{certificate} and {key} cannot be read; {remedy}") from error
     if not isinstance(loaded, ec.EllipticCurvePrivateKey) or issued.public_key() != loaded.public_key():
-        raise CertificateError(f"{certificate} and {key} are no certificate and its key; {remedy}")
+        raise CertificateError(f"{certificate} and {key} are not a certificate and its key; {remedy}")
     if issued.not_valid_after_utc < now + dt.timedelta(days=_DAYS):
         ends = f"{issued.not_valid_after_utc:%Y-%m-%d}"
         raise CertificateError(f"{certificate} ends on {ends}, too soon to sign with its key {key}; {remedy}")

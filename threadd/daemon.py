@@ -294,7 +294,7 @@ async def _announcement(
         ("hub web", "hub_web", f"grpc-web {tls}; API keys and user tokens decide"),
         ("threads", "threads_api", f"gRPC {tls}; as a plain threads daemon, no keys"),
         ("threads web", "threads_web", f"grpc-web {tls}; as a plain threads daemon, no keys"),
-        ("gateway", "gateway", f"HTTP {tls}; buckets, for whoever has a link"),
+        ("gateway", "gateway", f"HTTP {tls}; buckets, for anyone with a link"),
         ("console", "console", f"HTTP {tls}; the operator's pages and metrics"),
     )
     lines = [

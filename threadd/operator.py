@@ -344,7 +344,7 @@ def _kind(text: str) -> KeyKind:
     try:
         return KeyKind[text.upper()]
     except KeyError:
-        raise RequestError(f"'{text}' is no type of API key; use user or account") from None
+        raise RequestError(f"'{text}' is not a type of API key; use user or account") from None
 
 
 def _confirmed_text(confirmed: Confirmation) -> str:

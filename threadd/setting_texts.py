@@ -111,7 +111,7 @@ def parse_listen(text: str) -> Multiaddr:
         address = Multiaddr.from_text(text)
     except InvalidAddressError as error:
         raise ValueError(
-            f"is no address to listen on ({error.text}); write for example /ip4/0.0.0.0/tcp/4006"
+            f"is not an address to listen on ({error.text}); write for example /ip4/0.0.0.0/tcp/4006"
         ) from None
     match address.parts:
         case (("ip4" | "ip6" | "dns4" | "dns6" | "dns", _), ("tcp", _)):
@@ -138,7 +138,7 @@ def parse_domain(text: str) -> str:
     if text.lower() == _OFF:
         return ""
     if not _HOSTNAME.fullmatch(text):
-        raise ValueError("is no domain; write for example buckets.localhost")
+        raise ValueError("is not a domain; write for example buckets.localhost")
     return text.lower()
 
 
@@ -161,7 +161,7 @@ def _web_origin(text: str) -> str:
     matched = _ORIGIN.fullmatch(text)
     if matched is None:
         raise ValueError(
-            "is no origin of a page; write what its browser sends as Origin, such as https://app.example, "
+            "is not the origin of a page; write what its browser sends as Origin, such as https://app.example, "
             "http://app.localhost:8080, null, file:// or capacitor://localhost, or * for all"
         )
     scheme, host, port = matched.groups()
@@ -182,7 +182,7 @@ def _web_host(text: str) -> str:
         except ValueError:
             raise ValueError("has no IPv6 address between its brackets; write for example [fd00::1]") from None
     if not _HOSTNAME.fullmatch(text):
-        raise ValueError("is no host name; write it without scheme and port, for example threads.example.org")
+        raise ValueError("is not a host name; write it without scheme and port, for example threads.example.org")
     return text
 
 
@@ -194,7 +194,7 @@ def parse_networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Net
         return tuple(_network(part.strip()) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise ValueError(
-            f"is no list of addresses and networks ({error}); write for example 10.0.0.2,fd00::/8"
+            f"is not a list of addresses and networks ({error}); write for example 10.0.0.2,fd00::/8"
         ) from None
 
 
@@ -278,7 +278,7 @@ def parse_smtp(text: str) -> SmtpServer | None:
 
 class _BadSmtpError(ValueError):
     def __init__(self) -> None:
-        super().__init__("is no server of e-mail; write for example smtp://user:password@host:587?from=hub@example.org")
+        super().__init__("is not a mail server; write for example smtp://user:password@host:587?from=hub@example.org")
 
 
 def parse_secret(text: str) -> str:
@@ -293,7 +293,7 @@ def parse_word(words: tuple[str, ...]) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text.lower() not in words:
-            raise ValueError(f"is none of {', '.join(words)}")
+            raise ValueError(f"is not one of {', '.join(words)}")
         return text.lower()
 
     return parse

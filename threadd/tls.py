@@ -54,6 +54,6 @@ class Tls:
                 each.load_cert_chain(certificate, key, password=b"")
         except (ssl.SSLError, ValueError) as error:
             raise TlsError(
-                f"{certificate} and {key} are no certificate and its key in PEM, without a password: {error}"
+                f"{certificate} and {key} are not a certificate and its key, in PEM and without a password: {error}"
             ) from error
         return made

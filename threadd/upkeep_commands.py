@@ -220,7 +220,7 @@ def _add_tokens(group: click.Group, call: _Call, repo_option: _Command, json_opt
           threadd tokens revoke bbaareixxxx
         """  # noqa: D301  click looks for the character
         done = call(repo, RevokeTokens(identity), Revoked, must_exist=True)
-        said = f"the tokens of {done.identity} count no longer; {done.sessions} sessions ended"
+        said = f"the tokens of {done.identity} are no longer valid; {done.sessions} sessions ended"
         _say(done, said, as_json=as_json)
 
 

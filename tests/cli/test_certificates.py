@@ -45,7 +45,7 @@ def test_an_authority_that_cannot_sign_is_told(tmp_path):
     with pytest.raises(CertificateError, match="too soon to sign"):
         certificates.make(tmp_path, NOW + dt.timedelta(days=3000))
     (tmp_path / "ca-key.pem").write_bytes(files.key.read_bytes())
-    with pytest.raises(CertificateError, match="are no certificate and its key"):
+    with pytest.raises(CertificateError, match="are not a certificate and its key"):
         certificates.make(tmp_path, NOW)
     (tmp_path / "ca-key.pem").write_text("nothing")
     with pytest.raises(CertificateError, match="cannot be read"):
@@ -60,7 +60,7 @@ def test_what_is_no_certificate_is_told(tmp_path):
     with pytest.raises(TlsError, match=r"cannot read .*absent\.pem"):
         Tls.load(tmp_path / "absent.pem", files.key)
     for certificate, key in ((files.certificate, other.key), (files.key, files.key)):
-        with pytest.raises(TlsError, match="are no certificate and its key"):
+        with pytest.raises(TlsError, match="are not a certificate and its key"):
             Tls.load(certificate, key)
 
 

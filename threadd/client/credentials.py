@@ -80,7 +80,7 @@ class ApiKey:
         if self.secret:
             secret = multibase.decode(self.secret)
             if not secret:
-                raise BadKeyError("the secret of the API key is no multibase text: copy it as threadd keys printed it")
+                raise BadKeyError("the secret of the API key is not multibase text: copy it as threadd keys printed it")
             date = until.strftime("%Y-%m-%dT%H:%M:%SZ")
             signature = hmac.digest(secret, date.encode(), hashlib.sha256)
             metadata += [("x-textile-api-sig", multibase.encode(signature)), ("x-textile-api-sig-msg", date)]

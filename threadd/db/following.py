@@ -158,7 +158,7 @@ class Following:
             for sequence, row in batch:
                 if sequence != self._read_up_to + 1:
                     raise PositionError(
-                        f"the changes after position {self._read_up_to} are not kept any more: begin with a snapshot"
+                        f"the changes after position {self._read_up_to} are no longer kept: begin with a snapshot"
                     )
                 self._read_up_to = sequence
                 collection = by_number.get(row.collection_number)

@@ -21,7 +21,7 @@ PAGE_SIZE: Final = 100
 
 MAX_PAGE_SIZE: Final = 10_000
 
-_NO_CURSOR: Final = "the cursor is none: send what the page before gave, as it is"
+_NO_CURSOR: Final = "invalid cursor: send what the previous page gave, unchanged"
 
 # What orders the values of each kind; see `sort_key`.
 _KINDS: Final[dict[int, type]] = {0: int, 1: int, 2: bool, 3: float, 4: str, 5: bytes, 6: bytes}

@@ -69,4 +69,6 @@ def parse_identity(text: str) -> PublicKey:
     try:
         return PublicKey.from_text(text)
     except InvalidKeyError as error:
-        raise InvalidKeyError(f"'{text}' is no public key; one begins with bba, as the issuer of a token") from error
+        raise InvalidKeyError(
+            f"'{text}' is not a public key; one begins with bba, like the issuer of a token"
+        ) from error

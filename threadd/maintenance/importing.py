@@ -106,7 +106,7 @@ async def import_database(
     reading = enumerate(source, start=1)
     number, header = 1, _decode(1, next((line for _, line in reading), b""))
     if not isinstance(header, Header) or header.version > lines.VERSION:
-        raise ImportFileError("this is no exported database, or one of a later version")
+        raise ImportFileError("this is not an exported database, or it is one of a later version")
     async with _importing(engine, numbers, sweeper, schemas, header) as one:
         for number, line in reading:
             await one.take(number, _decode(number, line))

@@ -71,7 +71,7 @@ def from_fields(fields: Iterable[tuple[bytes, bytes]]) -> Metadata:
         if name in _NOT_METADATA:
             continue
         if not _NAME.fullmatch(name):
-            raise FramingError(f"{name!r} is no name of metadata")
+            raise FramingError(f"{name!r} is not a name of metadata")
         try:
             value = raw_value.strip(b"\t ").decode("ascii")
         except UnicodeDecodeError:

@@ -38,7 +38,7 @@ class _DaemonCollector(Collector):
         yield from self._store()
         failed = CounterMetricFamily(
             "threadd_background_task_failures",
-            "How often work in the background failed in a way that nobody foresaw; the log has the trace.",
+            "Background tasks that failed unexpectedly; the log has the traces.",
             labels=["task"],
         )
         for task, number in background.failures().items():

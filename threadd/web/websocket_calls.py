@@ -131,7 +131,7 @@ def _origin(scope: Scope) -> metadata.Metadata:
 def _binary(message: Message) -> bytes:
     data = message.get("bytes")
     if data is None:
-        raise FramingError("a text message is no part of a call: send binary messages")
+        raise FramingError("a text message is not part of a call: send binary messages")
     return bytes(data)
 
 
