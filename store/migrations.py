@@ -5,6 +5,7 @@ leaves the old format in place, so a step has to be one that can be done again f
 ever released the tests keep a repository (tests/maintenance/formats).
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -13,6 +14,8 @@ from store import stale_indexes, tables
 from store.engine import Reader, Transaction
 from store.errors import FormatError
 from store.lmdb_engine import LmdbEngine
+
+log = logging.getLogger(__name__)
 
 Step = Callable[[Reader], Iterator[Transaction]]
 
@@ -42,3 +45,4 @@ def migrate(engine: LmdbEngine, kept: int, wanted: int, steps: Mapping[int, Step
         done = Transaction()
         done.put(tables.FORMAT, str(number + 1).encode())
         engine.write_now(done)
+        log.info("brought the repository from format %d to %d; earlier versions refuse it now", number, number + 1)

@@ -1,6 +1,7 @@
 """Repositories of every format that was ever written are opened, and brought to the format of this version."""
 
 import json
+import logging
 import tarfile
 from pathlib import Path
 
@@ -68,13 +69,19 @@ async def engine(tmp_path):
     await opened.close()
 
 
-async def test_a_step_that_was_interrupted_is_done_again(engine):
+async def test_a_step_that_was_interrupted_is_done_again(engine, caplog):
+    caplog.set_level(logging.INFO, "store.migrations")
     with pytest.raises(StoreError):
         migrate(engine, 1, 2, {1: broken})
     assert engine.get(tables.FORMAT) == b"1"
+    assert caplog.messages == []
     assert sum(1 for _ in engine.scan(b"new.", b"new/")) == 2
     migrate(engine, 1, 3, {1: rename, 2: lambda _: iter(())})
     assert engine.get(tables.FORMAT) == b"3"
+    assert [text.partition(";")[0] for text in caplog.messages] == [
+        "brought the repository from format 1 to 2",
+        "brought the repository from format 2 to 3",
+    ]
     assert [key for key, _ in engine.scan(b"new.", b"p")] == [b"new.%d" % number for number in range(9)]
 
 
