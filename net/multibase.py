@@ -5,6 +5,12 @@ import libipld
 TEXT_BASE = "b"
 """Base32, the usual text form of IDs and keys."""
 
+_SLOW_BASES = frozenset("9kKzZ")
+"""Those whose digits are no whole number of bits: to read them takes time that grows with the square of the length."""
+
+_MAX_SLOW_DIGITS = 1024
+"""More than any ID or key has in such a base."""
+
 
 def encode(data: bytes, base: str = TEXT_BASE) -> str:
     """Write bytes in a base.
@@ -26,8 +32,11 @@ def decode(text: str) -> bytes | None:
         text: A letter that names the base, and digits.
 
     Returns:
-        The bytes, or None where the text is in no base that is known or has digits that its base lacks.
+        The bytes, or None where the text is in no base that is known, has digits that its base lacks, or has more than
+        1,024 digits in a base of 10, 36 or 58.
     """
+    if text[:1] in _SLOW_BASES and len(text) > _MAX_SLOW_DIGITS:
+        return None
     try:
         _, data = libipld.decode_multibase(text)
     except ValueError:
