@@ -41,6 +41,7 @@ _codec = RowCodec(BucketRow)
 _complete_roots = RowCodec(CompleteRootRow)
 
 _MAX_KEY_BYTES = 400
+_MAX_SIZE = (1 << 63) - 1
 
 
 def get_bucket(reader: Reader, key: str) -> BucketRow | None:
@@ -58,8 +59,9 @@ def list_buckets(reader: Reader) -> Iterator[tuple[str, BucketRow]]:
 
 
 def put_bucket(transaction: Transaction, key: str, row: BucketRow) -> None:
-    """Keep what is known of a bucket."""
-    transaction.put(tables.bucket(key), _codec.encode(row))
+    """Keep what is known of a bucket; a size that cannot be is kept as the nearest one that can."""
+    size = min(max(row.size, 0), _MAX_SIZE)
+    transaction.put(tables.bucket(key), _codec.encode(msgspec.structs.replace(row, size=size)))
 
 
 def delete_bucket(transaction: Transaction, key: str) -> None:

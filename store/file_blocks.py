@@ -20,11 +20,15 @@ from store import failpoints, tables
 from store.engine import Engine, Reader, Snapshot, Transaction
 from store.errors import ConflictError, StoreError
 from store.failpoints import Failpoint
+from store.long_reads import LongReads, Steps
 
 T = TypeVar("T")
 
 BATCH_BYTES: Final = 4 << 20
 """How much is gathered before it is written; two batches at most are in memory for an upload."""
+
+MAX_BLOCK_BYTES: Final = 1 << 32
+"""No value of a store is larger."""
 
 _SLICE: Final = 512
 _DIGEST_BYTES: Final = 32
@@ -100,6 +104,7 @@ class FileBlocks:
         self._sweeps: list[_Reached] = []
         self._checks: list[set[bytes]] = []
         self._removing: set[bytes] = set()
+        self._long_reads = LongReads(engine)
 
     def get(self, cid: bytes) -> bytes | None:
         """See `get_block`."""
@@ -114,24 +119,25 @@ class FileBlocks:
         return await self._engine.read(lambda state: function(partial(get_block, state)))
 
     async def check(
-        self, function: Callable[[BlockState, set[bytes]], T], found: Callable[[], set[bytes]] = set
+        self, begin: Callable[[BlockState, set[bytes]], Steps[T]], found: Callable[[], set[bytes]] = set
     ) -> tuple[T, set[bytes]]:
-        """Run a function away from the event loop that looks for blocks; sweeps that run then leave what it found.
+        """Look for blocks in slices, away from the event loop; sweeps that run then leave what was found.
 
-        Where a sweep removed one of them meanwhile, the function is run again on the state after it.
+        Where a sweep removed one of them meanwhile, it is begun again on the state after it.
 
         Args:
-            function: Is given one state of the blocks, and a set for the digests of those that it finds.
+            begin: Begins it, given the blocks as they are in each slice, and a set for the digests of those that it
+                finds.
             found: Makes that set; a sweep that looks for what is in use gives its own.
 
         Returns:
-            What the function returned, and the set.
+            What it returned, and the set.
         """
         while True:
             digests, removed = found(), set(self._removing)
             self._checks.append(removed)
             try:
-                result = await self._engine.read(lambda state: function(BlockState(state), digests))  # noqa: B023
+                result = await self._long_reads.run(lambda state: begin(BlockState(state), digests))  # noqa: B023
             finally:
                 self._checks = [each for each in self._checks if each is not removed]
             if removed.isdisjoint(digests):
@@ -194,10 +200,7 @@ class FileBlocks:
             while True:
                 look = partial(_unused, first=position, limit=limit, reached=leaves)
                 found, position = await self._engine.read(look)
-                if found and mark_new is not None:
-                    await mark_new(reached)
-                # From here to the submission nothing is awaited.
-                removed += await self._remove([each for each in found if each[0] not in leaves])
+                removed += await self._remove(found, leaves, partial(mark_new, reached) if mark_new else None)
                 if not position:
                     return removed
         finally:
@@ -209,8 +212,14 @@ class FileBlocks:
         transaction.put(tables.FILE_BLOCK_EPOCH, _EPOCH.pack(self._epoch))
         await asyncio.shield(self._engine.commit(transaction))
 
-    async def _remove(self, found: list[tuple[bytes, bytes]]) -> int:
+    async def _remove(
+        self, found: list[tuple[bytes, bytes]], leaves: _Reached, mark_new: Callable[[], Awaitable[None]] | None
+    ) -> int:
         """Remove blocks unless they were used meanwhile."""
+        if found and mark_new is not None:
+            await mark_new()
+        # From here to the submission nothing is awaited.
+        found = [each for each in found if each[0] not in leaves]
         if not found:
             return 0
         transaction = Transaction()
@@ -227,7 +236,7 @@ class FileBlocks:
         except ConflictError:
             if len(found) == 1:
                 return 0
-            return sum([await self._remove([one]) for one in found])
+            return sum([await self._remove([one], leaves, mark_new) for one in found])
         finally:
             self._removing -= digests
         return len(found)

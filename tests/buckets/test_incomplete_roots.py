@@ -148,7 +148,7 @@ async def test_a_bucket_of_which_no_root_was_complete_keeps_what_is_here(here, t
     await give_records(there, here, THREAD)
     await give_blocks(there, here, {saved.root[-32:], *sorted(blocks_of(there))[:3]})
     reached = set[bytes]()
-    Surveyor(here.buckets._blocks, None, reached).survey(saved.root)
+    Surveyor(here.buckets._blocks, reached).survey(saved.root, None)
     assert saved.root[-32:] in reached
     for _ in range(2):
         await here.buckets.sweeping.sweep()
@@ -237,7 +237,7 @@ async def test_a_bucket_that_was_never_complete_can_be_mended(here, there):
     saved = await push(there, THREAD, ALICE, key, {"one": b"1", "two": b"2"})
     await give_records(there, here, THREAD)
     reached = set[bytes]()
-    Surveyor(there.buckets._blocks, None, reached).survey(saved.root)
+    Surveyor(there.buckets._blocks, reached).survey(saved.root, None)
     await give_blocks(there, here, reached - {dag.raw_block(data).cid[-32:] for data in (b"1", b"2")})
     await push(here, THREAD, ALICE, key, {"one": b"new"})
     assert complete_root(here, key) is None
@@ -347,13 +347,13 @@ async def test_a_document_that_names_no_root_takes_nothing_away(here, there):
 async def test_trees_are_surveyed_away_from_the_event_loop(here, there, monkeypatch):
     key = await shared(here, there)
     await pushed_elsewhere(here, there, key, {"new": b"2"})
-    survey, threads = Surveyor.survey, set[threading.Thread]()
+    look_at, threads = Surveyor._open, set[threading.Thread]()
 
-    def noticed(self, root):
+    def noticed(self, *node):
         threads.add(threading.current_thread())
-        return survey(self, root)
+        return look_at(self, *node)
 
-    monkeypatch.setattr(Surveyor, "survey", noticed)
+    monkeypatch.setattr(Surveyor, "_open", noticed)
     await check_served(here, key)
     await here.buckets.sweeping.sweep()
     assert threads
@@ -365,7 +365,7 @@ async def test_what_is_known_of_a_root_is_not_looked_at_again(here, there, monke
     await pushed_elsewhere(here, there, key, {"new": b"2"})
     await check_served(here, key)
     surveys = []
-    monkeypatch.setattr(Surveyor, "survey", lambda _, root: surveys.append(root))
+    monkeypatch.setattr(Surveyor, "steps", lambda _, *root: surveys.append(root))
     await check_served(here, key)
     await here.buckets.list_buckets(THREAD, ALICE)
     assert surveys == []

@@ -114,6 +114,29 @@ async def test_a_block_that_was_taken_after_it_was_looked_at_is_written_whole(en
     assert blocks.get(block.cid) == b"block"
 
 
+async def test_what_comes_into_use_while_a_removal_is_refused_is_left(engine):
+    blocks = FileBlocks(engine)
+    await blocks.open()
+    put_again, named, garbage = (dag.raw_block(data) for data in (b"put again", b"named", b"garbage"))
+    async with blocks.uploading() as upload:
+        for block in (put_again, named, garbage):
+            await upload.put(block.cid, block.data)
+        await upload.sync()
+    calls = []
+
+    async def mark_new(reached):
+        calls.append(None)
+        if len(calls) == 1:
+            async with blocks.uploading() as upload:
+                await upload.put(put_again.cid, put_again.data)
+                await upload.sync()
+        else:
+            reached.add(named.cid[-32:])
+
+    assert await blocks.sweep(marking(), mark_new) == 1
+    assert [blocks.has(block.cid) for block in (put_again, named, garbage)] == [True, True, False]
+
+
 async def test_a_crashed_upload_leaves_nothing(tmp_path):
     block = dag.raw_block(b"left behind")
     engine = LmdbEngine(tmp_path)

@@ -98,17 +98,17 @@ def test_a_survey_finds_what_is_here_and_whether_that_is_all(made, chance, link_
     forest = Forest(link_key)
     roots = [forest.add(tree) for tree in made]
     here = {cid: data for cid, data in forest.blocks.items() if chance.random() < 0.85}
-    surveyor, expected = Surveyor(Present(here), link_key), set()
+    surveyor, expected = Surveyor(Present(here), lacks=set()), set()
     for root in roots:
         reached, is_whole = forest.reach(root, here)
-        found = surveyor.survey(root)
+        found = surveyor.survey(root, link_key)
         assert isinstance(found, CompleteTree if is_whole else IncompleteTree)
         if isinstance(found, IncompleteTree):
             assert found.missing not in here
             assert found.missing in surveyor.lacks
         expected |= reached
         assert surveyor.reached == {cid[-32:] for cid in expected}
-        assert isinstance(Surveyor(Present(here), link_key).survey(root), type(found))
+        assert isinstance(Surveyor(Present(here)).survey(root, link_key), type(found))
 
 
 @pytest.mark.parametrize("link_key", [None, LINK_KEY])
@@ -117,7 +117,7 @@ def test_a_block_that_cannot_be_read_makes_a_tree_incomplete(link_key, data):
     broken = dag.node_cid(data)
     forest = Forest(link_key)
     root = trees.seal_directory(Node(unixfs.DIRECTORY_DATA, (Link(b"x", broken, 1),)), 1, link_key, os.urandom)
-    found = Surveyor(Present({**forest.blocks, root.cid: root.data, broken: data}), link_key).survey(root.cid)
+    found = Surveyor(Present({**forest.blocks, root.cid: root.data, broken: data})).survey(root.cid, link_key)
     is_readable = link_key is None and data != b"\xff\xff"
     assert isinstance(found, CompleteTree if is_readable else IncompleteTree)
 
@@ -127,7 +127,7 @@ def test_blocks_that_lead_in_a_circle_end():
     blocks = {
         cid: dag.encode(Node(unixfs.DIRECTORY_DATA, (Link(b"x", to, 1),))) for cid, to in ((one, other), (other, one))
     }
-    assert isinstance(Surveyor(Present(blocks), None).survey(one), IncompleteTree)
+    assert isinstance(Surveyor(Present(blocks)).survey(one, None), IncompleteTree)
 
 
 class House:

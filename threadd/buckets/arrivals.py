@@ -42,6 +42,9 @@ class Arrivals:
                 self.roots.forget(thread, key)
                 self.sweeping.wake()
                 continue
+            if change.before is None:
+                # What may be kept of a bucket that had this key before says nothing of this one.
+                self.roots.forget(thread, key)
             brief = brief_of(text)
             self._learn(thread, key, brief)
             if not self.roots.take_saved(thread, key, brief.root, text):

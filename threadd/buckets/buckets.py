@@ -122,7 +122,7 @@ class Buckets:
         self.contents = Contents(blocks, self._checked)
         """What is in them."""
         self._beginnings = Beginnings(randomness, self._checked)
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[tuple[ThreadID, str], asyncio.Lock] = WeakValueDictionary()
         self.roots = CompleteRoots(engine, blocks, instances)
         """Which root of a bucket is served."""
         self._registry = Registry(engine, instances)
@@ -267,7 +267,7 @@ class Buckets:
             IncompleteRootError: Its newest root is not complete: it is not known what a change would be built on.
             NonFastForwardError: The bucket has another root by now.
         """
-        async with self._lock(key), self._blocks.uploading() as upload:
+        async with self._lock(thread, key), self._blocks.uploading() as upload:
             bucket = await self._instances.get(thread, actor, key)
             standing = await self.roots.standing(thread, bucket)
             is_newest = root in {"", bucket.path}
@@ -372,13 +372,16 @@ class Buckets:
             BucketNotFoundError: There is no such bucket.
             WriteDeniedError: The actor does not own it.
         """
-        async with self._lock(key):
+        async with self._lock(thread, key):
             await self._instances.get(thread, actor, key)
             await self._instances.delete(thread, actor, key)
             row = rows.get_bucket(self._engine, key)
-            transaction = Transaction()
-            rows.delete_bucket(transaction, key)
-            await asyncio.shield(self._engine.commit(transaction))
+            if row is not None and row.thread_id != thread.bytes:
+                row = None  # another thread had a bucket of that key first
+            if row is not None:
+                transaction = Transaction()
+                rows.delete_bucket(transaction, key)
+                await asyncio.shield(self._engine.commit(transaction))
         self.sweeping.wake()
         return 0 if row is None else -row.size
 
@@ -456,8 +459,8 @@ class Buckets:
             await push.save()
             return push.grown
 
-    def _lock(self, key: str) -> asyncio.Lock:
-        return self._locks.setdefault(key, asyncio.Lock())
+    def _lock(self, thread: ThreadID, key: str) -> asyncio.Lock:
+        return self._locks.setdefault((thread, key), asyncio.Lock())
 
     def _key(self) -> bytes:
         return self._randomness(sealing.KEY_BYTES)
@@ -490,4 +493,5 @@ class Buckets:
 
     async def _grow(self, key: str, thread: ThreadID, owner: str, by: int) -> None:
         row = rows.get_bucket(self._engine, key) or BucketRow(thread.bytes, owner, 0)
-        await self._keep_row(key, BucketRow(row.thread_id, row.owner, max(0, row.size + by), row.private_key))
+        if row.thread_id == thread.bytes:  # and not of another thread that had a bucket of that key first
+            await self._keep_row(key, BucketRow(row.thread_id, row.owner, row.size + by, row.private_key))

@@ -15,6 +15,8 @@ from threadd.buckets.errors import InvalidNodeError
 _RAW_PREFIX: Final = bytes.fromhex("01551220")
 _NODE_PREFIX: Final = bytes.fromhex("01701220")
 _OLD_PREFIX: Final = bytes.fromhex("1220")
+_CID_BYTES: Final = 36
+_OLD_CID_BYTES: Final = 34
 _LINKS_TAG: Final = b"\x12"
 _DATA_TAG: Final = b"\x0a"
 
@@ -68,12 +70,14 @@ class Block:
 
 def is_raw(cid: bytes) -> bool:
     """Whether a CID is of a block of bare bytes."""
-    return cid.startswith(_RAW_PREFIX)
+    return len(cid) == _CID_BYTES and cid.startswith(_RAW_PREFIX)
 
 
 def is_node(cid: bytes) -> bool:
     """Whether a CID is of a dag-pb node."""
-    return cid.startswith((_NODE_PREFIX, _OLD_PREFIX))
+    return (len(cid) == _CID_BYTES and cid.startswith(_NODE_PREFIX)) or (
+        len(cid) == _OLD_CID_BYTES and cid.startswith(_OLD_PREFIX)
+    )
 
 
 def version_of(cid: bytes) -> int:

@@ -22,6 +22,7 @@ SEED: Final = ".textileseed"
 ANYBODY: Final = "*"
 
 _IPFS: Final = "/ipfs/"
+_OPENS_NOTHING: Final = bytes(KEY_BYTES)
 
 
 class Role(IntEnum):
@@ -250,6 +251,14 @@ def parse_key(text: str) -> bytes:
     if len(key) != KEY_BYTES:
         raise InvalidNodeError(f"a key of the bucket has {len(key)} bytes and not {KEY_BYTES}")
     return key
+
+
+def link_key_of(text: str) -> bytes | None:
+    """The link key in a document, None in that of a public bucket; one that opens nothing where the text is no key."""
+    try:
+        return parse_key(text) if text else None
+    except InvalidNodeError:
+        return _OPENS_NOTHING
 
 
 def new_metadata(owner: str, file_key: bytes | None, now: int) -> dict[str, Metadata]:

@@ -55,7 +55,7 @@ class Registry:
 
     def _has(self, thread: ThreadID, key: str) -> bool:
         try:
-            return self.instances.stored_bucket(thread, key) is not None
+            return bool(self.instances.stored_path(thread, key))
         except (DatabaseNotFoundError, ThreadNotFoundError):
             return False
 

@@ -10,7 +10,7 @@ Where none is kept, as after a version that did not keep any, the records of the
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -20,7 +20,6 @@ import msgspec
 import structlog
 
 from net import cid as cids
-from net.patches import Patch
 from net.thread_id import ThreadID
 from store import buckets as rows
 from store import databases as database_rows
@@ -31,15 +30,19 @@ from store.buckets import CompleteRootRow
 from store.engine import Engine, Reader, Transaction
 from store.errors import ConflictError, StoreError
 from store.file_blocks import BlockState, FileBlocks
+from store.long_reads import LongReads, Steps
 from threadd.buckets import access, versions
 from threadd.buckets.errors import InvalidNodeError
 from threadd.buckets.instances import Actor, Instances
-from threadd.buckets.model import Bucket, Metadata, bucket_json, parse_bucket, parse_key, parse_root
-from threadd.buckets.sealing import KEY_BYTES
+from threadd.buckets.model import Bucket, Metadata, bucket_json, link_key_of, parse_bucket, parse_root
 from threadd.buckets.surveys import CompleteTree, Surveyor, Tree
+from threadd.buckets.versions import Version
+from threadd.db.errors import InvalidInstanceError
 
 _REMEMBERED: Final = 4096
-_OPENS_NOTHING: Final = bytes(KEY_BYTES)
+
+_MAX_UNREADABLE: Final = 8
+"""How many complete versions whose documents are none of a bucket are passed over before the search is given up."""
 
 log = structlog.get_logger(__name__)
 
@@ -101,12 +104,12 @@ class _Candidate:
     Args:
         root: Its CID.
         link_key: The link key of that time, or None.
-        patches: How many patches make the document of that time; 0 where it is kept.
+        version: The version that named it; None where it is kept.
     """
 
     root: bytes
     link_key: bytes | None
-    patches: int
+    version: Version | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,7 @@ class CompleteRoots:
         self._instances = instances
         self._incomplete: dict[tuple[ThreadID, str], _Incomplete] = {}
         self._saving: dict[tuple[ThreadID, str], _Saving] = {}
+        self._long_reads = LongReads(engine)
         self._locks: WeakValueDictionary[tuple[ThreadID, str], asyncio.Lock] = WeakValueDictionary()
 
     async def served(self, thread: ThreadID, actor: Actor, bucket: Bucket) -> Bucket:
@@ -205,14 +209,14 @@ class CompleteRoots:
         is_as_before = known.is_broken or not self._blocks.has(known.missing)
         return Standing(known.missing, row) if is_as_before else None
 
-    async def examine(self, thread: ThreadID, key: str, reached: set[bytes] | None = None) -> Standing | None:
+    async def examine(self, thread: ThreadID, key: str, surveyor: Surveyor | None = None) -> Standing | None:
         """Look at all blocks of a bucket, and keep what that tells of its last complete root.
 
         Args:
             thread: The bucket's thread.
             key: The bucket.
-            reached: Takes the digests of all blocks that are in use, for a sweep: those that the last complete root
-                reaches, and those that newer roots reach, or all if none is complete.
+            surveyor: That of a sweep. It reaches all blocks that are in use: those that the last complete root reaches,
+                and those that newer roots reach, or all if none is complete.
 
         Returns:
             What was found; None where there is no such document.
@@ -222,21 +226,20 @@ class CompleteRoots:
             return None
         missing, size = b"", 0
         if known.bucket is not None and known.root:
-            tree = await self._survey(known.root, _link_key(known.bucket.link_key), reached)
+            tree = await self._survey(known.root, link_key_of(known.bucket.link_key), surveyor)
             if isinstance(tree, CompleteTree):
                 if known.row is None or known.row.root != known.root:
-                    bucket = known.bucket
-                    await self._record(thread, key, known, known.root, lambda: bucket)
+                    await self._record(thread, key, known, known.root, known.bucket)
                 self._incomplete.pop((thread, key), None)
                 return Standing(None, None, known.bucket, tree.size)
             missing, size = tree.missing, tree.size
-        last = await self._last_complete(thread, key, known, reached)
+        last = await self._last_complete(thread, key, known, surveyor)
         self._remember(thread, key, known.root, missing)
         return Standing(missing, last, known.bucket, size)
 
     async def is_complete(self, bucket: Bucket) -> bool:
         """Whether all blocks of a bucket are here, where its root need not be that of a document yet."""
-        return isinstance(await self._survey(bucket.root, _link_key(bucket.link_key), None), CompleteTree)
+        return isinstance(await self._survey(bucket.root, link_key_of(bucket.link_key), None), CompleteTree)
 
     @asynccontextmanager
     async def saving(self, thread: ThreadID, key: str, root: bytes) -> AsyncGenerator[None, None]:
@@ -254,7 +257,7 @@ class CompleteRoots:
             del self._saving[thread, key]
         known = self._known(thread, key)
         if known is not None and saving.text is not None:
-            row = CompleteRootRow(root, await asyncio.to_thread(_compact, partial(parse_bucket, saving.text)))
+            row = CompleteRootRow(root, await asyncio.to_thread(_compact_text, saving.text))
             # Nobody need wait for it: what is lost with a crash is found again.
             self._engine.commit(_recording(thread, key, known, row)).add_done_callback(_look_at)
 
@@ -282,47 +285,61 @@ class CompleteRoots:
             return None
         return _Known(row.number, thread_row, None, b"", rows.get_complete_root(self._engine, row.number, key))
 
-    async def _survey(self, root: bytes, link_key: bytes | None, reached: set[bytes] | None) -> Tree:
-        def look(state: BlockState, digests: set[bytes]) -> Tree:
-            return Surveyor(state, link_key, digests).survey(root)
+    async def _survey(self, root: bytes, link_key: bytes | None, surveyor: Surveyor | None) -> Tree:
+        def look(state: BlockState, digests: set[bytes]) -> Steps[Tree]:
+            return _with(surveyor, state, digests).steps(root, link_key)
 
-        tree, _ = await self._blocks.check(look, set if reached is None else lambda: reached)
+        tree, _ = await self._blocks.check(look, _reached(surveyor))
         return tree
 
     async def _last_complete(
-        self, thread: ThreadID, key: str, known: _Known, reached: set[bytes] | None
+        self, thread: ThreadID, key: str, known: _Known, surveyor: Surveyor | None
     ) -> CompleteRootRow | None:
         """The last complete root before the newest, which is not: kept, or found among those in the records."""
-        patches = await self._engine.read(lambda state: versions.read_patches(state, thread.bytes, key))
-        candidates = await asyncio.to_thread(_candidates, patches, known)
-        # A sweep looks at the kept one as at all others; whoever reads can trust that no sweep took anything of it.
-        trusted = known.row.root if known.row is not None and reached is None else None
+        versions_of = partial(versions.versions_of, thread_id=thread.bytes, key=key)
+        candidates = _candidates(await self._long_reads.run(versions_of), known)
+        unreadable = 0
+        while (found := await self._first_complete(candidates, known, surveyor)) is not None:
+            if found.version is None or _is_kept(found, known):
+                return known.row
+            with suppress(InvalidNodeError, InvalidInstanceError):
+                return await self._record_version(thread, key, known, found.version)
+            unreadable += 1
+            candidates = candidates[candidates.index(found) + 1 :]
+            if unreadable == _MAX_UNREADABLE:
+                candidates = [each for each in candidates if _is_kept(each, known)]
+        if known.row is not None:
+            log.warning("blocks of the last complete root of a bucket are lost", thread=thread.text, bucket=key)
+            self.forget(thread, key)
+        return None
 
-        def look(state: BlockState, digests: set[bytes]) -> _Candidate | None:
-            surveyors: dict[bytes | None, Surveyor] = {}
+    async def _first_complete(
+        self, candidates: Sequence[_Candidate], known: _Known, surveyor: Surveyor | None
+    ) -> _Candidate | None:
+        def look(state: BlockState, digests: set[bytes]) -> Steps[_Candidate | None]:
+            surveying = _with(surveyor, state, digests)
             for each in candidates:
-                if each.link_key not in surveyors:
-                    surveyors[each.link_key] = Surveyor(state, each.link_key, digests)
-                if each.root == trusted or isinstance(surveyors[each.link_key].survey(each.root), CompleteTree):
+                if surveyor is None and _is_kept(each, known):
+                    return each  # whoever reads can trust that no sweep took anything of it
+                if isinstance((yield from surveying.steps(each.root, each.link_key)), CompleteTree):
                     return each
+                yield
             return None
 
-        found, _ = await self._blocks.check(look, set if reached is None else lambda: reached)
-        if found is None:
-            if known.row is not None:
-                log.warning("blocks of the last complete root of a bucket are lost", thread=thread.text, bucket=key)
-                self.forget(thread, key)
-            return None
-        if known.row is not None and found.root == known.row.root:
-            return known.row
-        of_that_time = patches[: found.patches]
-        return await self._record(
-            thread, key, known, found.root, lambda: parse_bucket(versions.document_of(of_that_time))
-        )
+        found, _ = await self._blocks.check(look, _reached(surveyor))
+        return found
 
-    async def _record(
-        self, thread: ThreadID, key: str, known: _Known, root: bytes, bucket: Callable[[], Bucket]
-    ) -> CompleteRootRow:
+    async def _record_version(self, thread: ThreadID, key: str, known: _Known, version: Version) -> CompleteRootRow:
+        """Keep a root that is complete.
+
+        Raises:
+            InvalidNodeError, InvalidInstanceError: The document of its time is none of a bucket.
+        """
+        document_at = partial(versions.document_at, thread_id=thread.bytes, key=key, last=version.last)
+        bucket = parse_bucket(await self._long_reads.run(document_at))
+        return await self._record(thread, key, known, version.root, bucket)
+
+    async def _record(self, thread: ThreadID, key: str, known: _Known, root: bytes, bucket: Bucket) -> CompleteRootRow:
         """Keep a root that is complete. Where the disk does not take it, it is looked for again later."""
         row = CompleteRootRow(root, await asyncio.to_thread(_compact, bucket))
         try:
@@ -356,25 +373,31 @@ def _load(reader: Reader, thread_id: bytes, key: str) -> _Known | None:
     return _Known(thread.number, thread_row, bucket, parse_root(bucket.path), row)
 
 
-def _candidates(patches: Sequence[Patch], known: _Known) -> list[_Candidate]:
+def _candidates(found: Sequence[Version], known: _Known) -> list[_Candidate]:
     """The roots before the newest, the latest first."""
-    found: dict[tuple[bytes, bytes | None], _Candidate] = {}
-    for version in versions.versions_of(patches):
-        root, link_key = parse_root(version.path), _link_key(version.link_key)
-        if root and not (root == known.root and known.bucket is not None and version.link_key == known.bucket.link_key):
-            found.setdefault((root, link_key), _Candidate(root, link_key, version.patches))
-    if known.row is not None and known.row.root not in {root for root, _ in found}:
-        link_key = _link_key(parse_bucket(known.row.document).link_key)
-        found[known.row.root, link_key] = _Candidate(known.row.root, link_key, 0)
-    return list(found.values())
+    newest = None if known.bucket is None else (known.root, link_key_of(known.bucket.link_key))
+    candidates = [_Candidate(each.root, each.link_key, each) for each in found if (each.root, each.link_key) != newest]
+    if known.row is not None:
+        link_key = link_key_of(parse_bucket(known.row.document).link_key)
+        if not any((each.root, each.link_key) == (known.row.root, link_key) for each in candidates):
+            candidates.append(_Candidate(known.row.root, link_key, None))
+    return candidates
 
 
-def _link_key(text: str) -> bytes | None:
-    """The link key in a document; one that opens nothing where the text is none."""
-    try:
-        return parse_key(text) if text else None
-    except InvalidNodeError:
-        return _OPENS_NOTHING
+def _is_kept(candidate: _Candidate, known: _Known) -> bool:
+    return known.row is not None and candidate.root == known.row.root
+
+
+def _with(surveyor: Surveyor | None, state: BlockState, digests: set[bytes]) -> Surveyor:
+    """The surveyor of a sweep, or a new one, over a state of the blocks."""
+    if surveyor is None:
+        return Surveyor(state, digests)
+    surveyor.blocks = state
+    return surveyor
+
+
+def _reached(surveyor: Surveyor | None) -> Callable[[], set[bytes]]:
+    return set if surveyor is None else lambda: surveyor.reached
 
 
 def _recording(thread: ThreadID, key: str, known: _Known, row: CompleteRootRow) -> Transaction:
@@ -385,23 +408,31 @@ def _recording(thread: ThreadID, key: str, known: _Known, row: CompleteRootRow) 
     return transaction
 
 
-def _compact(read: Callable[[], Bucket]) -> bytes:
+def _compact(bucket: Bucket) -> bytes:
     """A document without the entries that neither hold a key nor let anybody do anything: those above them decide."""
-    bucket = read()
     metadata = {path: entry for path, entry in bucket.metadata.items() if not path or entry.roles or entry.key}
     return bucket_json(msgspec.structs.replace(bucket, metadata=metadata))
 
 
+def _compact_text(document: bytes) -> bytes:
+    return _compact(parse_bucket(document))
+
+
 def _at_earlier(newest: Bucket, earlier: Bucket) -> Bucket:
     """A bucket at an earlier root, with the paths that can be seen both then and now."""
+    # One of version 0 can be seen by everybody, and says nothing of paths: the newest document does, if it is later.
     return msgspec.structs.replace(
         newest,
         path=earlier.path,
-        version=earlier.version,
+        version=earlier.version or newest.version,
         link_key=earlier.link_key,
         updated_at=earlier.updated_at,
-        metadata=_seen_in_both(newest, earlier),
+        metadata=_seen_in_both(newest, earlier) if earlier.version else _with_key(newest, earlier.link_key),
     )
+
+
+def _with_key(newest: Bucket, key: str) -> dict[str, Metadata]:
+    return {path: Metadata(entry.roles, entry.updated_at, key) for path, entry in newest.metadata.items()}
 
 
 def _seen_in_both(newest: Bucket, earlier: Bucket) -> dict[str, Metadata]:

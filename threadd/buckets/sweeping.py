@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,6 +22,7 @@ from store.file_blocks import FileBlocks
 from threadd.buckets import access
 from threadd.buckets.model import Bucket
 from threadd.buckets.roots import CompleteRoots
+from threadd.buckets.surveys import Surveyor
 
 REST_SECONDS: Final = 30.0
 """How long a sweep waits after it is asked for, so that many changes share one."""
@@ -29,6 +31,9 @@ _REST_FACTOR: Final = 10
 
 _AT_LEAST_SECONDS: Final = 3600.0
 """How often to sweep unasked: databases are also deleted by those who know nothing of buckets."""
+
+_LOOKS_AT_ONE: Final = 16
+"""How often a sweep looks at a bucket whose document does not cease to change: it has to end, for all others."""
 
 _FORGOTTEN_AT_ONCE: Final = 1_000
 
@@ -55,6 +60,8 @@ class Sweeping:
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
     _sweeps: asyncio.Lock = field(default_factory=asyncio.Lock)
     _changed: set[_Place] = field(default_factory=set)
+    _looks: Counter[_Place] = field(default_factory=Counter)
+    _surveyor: Surveyor = field(init=False)
     _task: "asyncio.Task[None] | None" = None
 
     def start(self) -> None:
@@ -109,13 +116,15 @@ class Sweeping:
         """
         async with self._sweeps:
             self._changed.clear()
+            self._looks.clear()
             return await self.blocks.sweep(self._mark, self._mark_changed)
 
     async def _mark(self, reached: set[bytes]) -> None:
+        self._surveyor = Surveyor(self.blocks, reached)
         listed = await self.engine.read(_list)
         gone = {tables.bucket(key): value for key, (_, value) in listed.rows.items()}
         for thread, key in listed.places:
-            standing = await self.roots.examine(thread, key, reached)
+            standing = await self.roots.examine(thread, key, self._surveyor)
             if standing is None or (standing.last is None and not standing.has_root):
                 continue  # it is gone, or none of a bucket
             row, _ = listed.rows.get(key, (None, b""))
@@ -127,9 +136,13 @@ class Sweeping:
                 await self._keep(standing.bucket, thread, row, size)
         await self._forget(gone | listed.left_over)
 
-    async def _mark_changed(self, reached: set[bytes]) -> None:
+    async def _mark_changed(self, _reached: set[bytes]) -> None:
+        self._surveyor.look_again()
         while self._changed:
-            await self.roots.examine(*self._changed.pop(), reached)
+            place = self._changed.pop()
+            self._looks[place] += 1
+            if self._looks[place] <= _LOOKS_AT_ONE:
+                await self.roots.examine(*place, self._surveyor)
 
     async def _keep(self, bucket: Bucket, thread: ThreadID, known: BucketRow | None, size: int | None) -> None:
         """Keep how large a bucket is, unless that was said meanwhile."""

@@ -123,13 +123,13 @@ class _Blocks:
 def _check_bucket(blocks: Reader, key: str, document: bytes) -> Iterator[Finding]:
     try:
         bucket = parse_bucket(document)
-        surveyor = Surveyor(_Blocks(blocks), bucket.link_key_bytes)
-        surveyor.survey(bucket.root)
+        lacks = set[bytes]()
+        Surveyor(_Blocks(blocks), lacks=lacks).survey(bucket.root, bucket.link_key_bytes)
     except ThreaddError as error:
         yield Finding("bucket", key, f"it cannot be read: {error.text}")
         return
-    if surveyor.lacks:
-        yield Finding("bucket", key, f"{len(surveyor.lacks)} of its blocks are not there")
+    if lacks:
+        yield Finding("bucket", key, f"{len(lacks)} of its blocks are not there")
 
 
 def _left_over(deletion: Deletion) -> Finding:
