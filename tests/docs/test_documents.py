@@ -141,7 +141,7 @@ def inside(words):
 
 def check_threadd(words):
     """Take a command of ours apart as the program does, without doing it."""
-    command, context = cli, click.Context(cli, info_name="threadd")
+    command, context = cli, click.Context(cli, info_name="threadd", **cli.context_settings)
     while isinstance(command, click.Group):
         name, command, words = command.resolve_command(context, list(words))
         context = click.Context(command, info_name=name, parent=context)
