@@ -154,7 +154,7 @@ def test_a_bucket_from_its_beginning_to_its_end(start_daemon, folder, private):
 
 @pytest.mark.parametrize("private", [False, True])
 def test_a_bucket_of_a_developer(start_daemon, folder, hub_program, private):
-    daemon = start_daemon()
+    daemon = start_daemon("--confirm", "auto")
     account = folder(daemon, "account", [hub_program])
     account.buck("init", answers=[("Choose a username", "jane"), ("Enter your email", "jane@example.org")])
     here = folder(daemon, "here", [hub_program, "buck"])
