@@ -74,6 +74,10 @@ def spawn(
         while True:
             try:
                 await work()
+            except asyncio.CancelledError as error:
+                if task.cancelling():
+                    raise
+                record_failure(name, error)  # what the work waited for was cancelled, and not this task
             except Exception as error:  # noqa: BLE001  any failure is recorded here
                 record_failure(name, error)
             else:
@@ -82,7 +86,8 @@ def spawn(
                 return
             await sleep(restart)
 
-    return asyncio.create_task(run(), name=name)
+    task = asyncio.create_task(run(), name=name)
+    return task
 
 
 def watch(name: str, task: "asyncio.Task[Any]") -> None:

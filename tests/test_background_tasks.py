@@ -127,6 +127,7 @@ async def test_the_exchange_with_peers(failures, once, method):
         await in_step(thread, one, other)
         await one.write(thread)
         await until(lambda: failures("exchange with peers") == 1)
+        await in_step(thread, one, other)
         await one.write(thread)
         await in_step(thread, one, other)
     finally:

@@ -57,6 +57,22 @@ async def test_work_that_is_cancelled_has_not_failed():
     assert counted("cancelled") == 0
 
 
+@pytest.mark.parametrize("restart", [None, 0.0])
+async def test_work_that_waited_for_something_that_was_cancelled_has_failed(restart):
+    runs = []
+
+    async def work():
+        runs.append(None)
+        if len(runs) == 1:
+            other = asyncio.ensure_future(asyncio.Event().wait())
+            asyncio.get_running_loop().call_soon(other.cancel)
+            await other
+
+    before = counted("abandoned")
+    await background.spawn("abandoned", work, restart=restart)
+    assert (len(runs), counted("abandoned") - before) == (1 if restart is None else 2, 1)
+
+
 async def test_what_fails_over_and_over_does_not_fill_the_log(caplog):
     before = counted("often")
     for _ in range(100):
