@@ -10,7 +10,7 @@ from threadd.buckets import dag, sealing, trees
 from threadd.buckets.dag import Link
 from threadd.buckets.files import Checked
 from threadd.buckets.model import SEED, Paths
-from threadd.buckets.resealing import Resealer
+from threadd.buckets.resealing import Resealer, Spot
 from threadd.buckets.trees import Tree
 
 SEED_BYTES: Final = 32
@@ -48,7 +48,7 @@ class Beginnings:
         link = await self.adopt(upload, node)
         if link_key is not None:
             resealer = Resealer(upload, link_key, self.randomness, self.checked)
-            link = await resealer.copy(link, None, ("", paths.file_key))
+            link = await resealer.copy(link, None, Spot("", paths))
         return Tree(upload.get, link, link_key, self.randomness)
 
     async def seed(self, upload: Upload, tree: Tree, file_key: bytes | None) -> tuple[bytes, Link]:

@@ -42,7 +42,6 @@ from threadd.buckets.model import (
     Metadata,
     Role,
     check_roles,
-    encoded,
     key_text,
     new_metadata,
     path_of,
@@ -50,7 +49,7 @@ from threadd.buckets.model import (
 from threadd.buckets.names import new_name
 from threadd.buckets.pushes import Push
 from threadd.buckets.registry import Registry
-from threadd.buckets.resealing import Resealer
+from threadd.buckets.resealing import Resealer, Spot
 from threadd.buckets.roots import CompleteRoots
 from threadd.buckets.sweeping import Sweeping
 from threadd.buckets.trees import Tree
@@ -224,7 +223,7 @@ class Buckets:
             bucket = msgspec.structs.replace(bucket, id=key, path=path_of(root.cid))
             async with self.roots.saving(thread, key, root.cid):
                 await self._instances.create(thread, actor, bucket)
-            size = trees.sum_of(upload.get, root, link_key)
+            size = await asyncio.to_thread(trees.sum_of, upload.get, root, link_key)
             await self._keep_row(key, BucketRow(thread.bytes, actor.owner, size, private_key))
         return Created(
             bucket,
@@ -317,11 +316,11 @@ class Buckets:
             link = await self._beginnings.adopt(push.upload, node)
             resealer = self._resealer(push)
             if resealer is not None:
-                link = await resealer.copy(link, None, (cleaned, push.paths.file_key))
+                link = await resealer.copy(link, None, Spot(cleaned, push.paths))
             if cleaned:
-                push.put(cleaned, link)
+                await push.put(cleaned, link)
             else:
-                push.become(Tree(push.upload.get, link, push.bucket.link_key_bytes, self._randomness))
+                await push.become(Tree(push.upload.get, link, push.bucket.link_key_bytes, self._randomness))
                 file_key = push.paths.file_key("") if push.bucket.is_private else None
                 await self._beginnings.seed(push.upload, push.tree, file_key)
             await push.save()
@@ -357,9 +356,9 @@ class Buckets:
             link = found.link
             resealer = self._resealer(push)
             if resealer is not None:
-                link = await resealer.copy(link, (source, old.file_key), (final, push.paths.file_key))
-            push.remove(source)
-            push.tree.put(encoded(final.split("/")), link)
+                link = await resealer.copy(link, Spot(source, old), Spot(final, push.paths))
+            await push.remove(source)
+            await push.place(final, link)
             await push.save()
 
     async def remove(self, thread: ThreadID, actor: Actor, key: str) -> int:
@@ -411,7 +410,7 @@ class Buckets:
                     self._place(push).find(cleaned)
                 except PathNotFoundError as error:
                     raise PathNotFoundError(f"remove node failed: {error.text}") from error
-            push.remove(cleaned)
+            await push.remove(cleaned)
             return await push.save(), push.grown
 
     async def push_roles(self, thread: ThreadID, actor: Actor, key: str, path: str, roles: Mapping[str, int]) -> int:
@@ -451,11 +450,11 @@ class Buckets:
             await self._instances.verify(thread, actor, push.bucket.changed(push.paths, push.updated_at))
             resealer = self._resealer(push)
             if resealer is not None:
-                link = await resealer.copy(found.link, (cleaned, old.file_key), (cleaned, push.paths.file_key))
+                link = await resealer.copy(found.link, Spot(cleaned, old), Spot(cleaned, push.paths))
                 if cleaned:
-                    push.tree.put(encoded(cleaned.split("/")), link)
+                    await push.place(cleaned, link)
                 else:
-                    push.become(Tree(push.upload.get, link, push.bucket.link_key_bytes, self._randomness))
+                    await push.become(Tree(push.upload.get, link, push.bucket.link_key_bytes, self._randomness))
             await push.save()
             return push.grown
 

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -350,6 +350,12 @@ class Paths:
         if found is None:
             raise PathNotFoundError(f"could not resolve path: {path}")
         return parse_key(found[1].key)
+
+    def has_below(self, path: str) -> bool:
+        """Whether there are entries of paths below one."""
+        prefix = f"{path}/" if path else ""
+        place = bisect_right(self._order, prefix)
+        return place < len(self._order) and self._order[place].startswith(prefix)
 
     def touch(self, path: str, now: int) -> None:
         """Say that a path was changed: its entry keeps roles and key, entries below it are dropped."""

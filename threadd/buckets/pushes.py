@@ -1,7 +1,9 @@
 """An upload into one bucket: its files, the root that it has after each, and one save at the end."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from net.crypto import Randomness
 from net.thread_id import ThreadID
@@ -23,6 +25,8 @@ from threadd.buckets.model import Bucket, Paths, encoded, split
 from threadd.buckets.roots import CompleteRoots, Standing
 from threadd.buckets.trees import Tree
 from threadd.db.errors import WriteDeniedError
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -179,38 +183,56 @@ class Push:
         link = await file.writer.finish()
         self._check_room()
         self._open.pop(file.path, None)
-        self.put(file.path, link)
+        await self.put(file.path, link)
         return link
 
     def abandon(self) -> None:
         """Forget the files that were not ended."""
         self._open.clear()
 
-    def put(self, path: str, link: Link) -> None:
-        """Put something in a place.
+    async def put(self, path: str, link: Link) -> None:
+        """Put something in a place, where it is new.
 
         Raises:
             NotDirectoryError: A part of the path is a file.
         """
-        self.tree.put(encoded(split(path)), link)
-        self.mark()
+        await self.place(path, link)
         self.paths.touch(path, self.updated_at)
 
-    def remove(self, path: str) -> None:
+    async def place(self, path: str, link: Link) -> None:
+        """Put something in a place; metadata stays.
+
+        Raises:
+            NotDirectoryError: A part of the path is a file.
+        """
+        tree, names = self.open(), encoded(split(path))
+        await self._apart(lambda: tree.put(names, link))
+        self.mark()
+
+    async def remove(self, path: str) -> None:
         """Remove what is in a place; metadata stays.
 
         Raises:
             LinkNotFoundError: There is nothing.
         """
-        self.tree.remove(encoded(split(path)))
+        tree, names = self.open(), encoded(split(path))
+        await self._apart(lambda: tree.remove(names))
         self.mark()
 
-    def become(self, tree: Tree) -> None:
+    async def become(self, tree: Tree) -> None:
         """Take another tree in the place of the whole."""
         link_key = self.bucket.link_key_bytes
-        self._carried = trees.sum_of(self.upload.get, tree.root(), link_key) - self._size_before(link_key)
+
+        def size() -> int:
+            return trees.sum_of(self.upload.get, tree.root(), link_key) - self._size_before(link_key)
+
+        self._carried = await self._apart(size)
         self._tree = tree
         self.mark()
+
+    async def _apart(self, function: Callable[[], T]) -> T:
+        """Run what counts sizes: of private directories, for which all below are opened, away from the event loop."""
+        return await asyncio.to_thread(function) if self.bucket.is_private else function()
 
     def _size_before(self, link_key: bytes | None) -> int:
         last = self.standing.last

@@ -18,6 +18,8 @@ from threadd.buckets.errors import InvalidNodeError, LinkNotFoundError, NotDirec
 from threadd.buckets.unixfs import BlockSource, Kind, load, load_node
 
 _REMEMBERED: Final = 64
+_MAX_SUM: Final = 1 << 60
+"""What is linked again and again can add up to any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,11 +363,22 @@ def sum_of(get: BlockSource, link: Link, link_key: bytes | None) -> int:
         BlockNotFoundError, InvalidNodeError, SealError: As `open_directory`.
     """
     if link_key is None:
-        return link.size
-    node = open_directory(get, link.cid, link_key)
-    if node is None:
-        return link.size
-    return link.size + sum(sum_of(get, inner, link_key) for inner in node.links)
+        return min(link.size, _MAX_SUM)
+    links: dict[bytes, tuple[Link, ...]] = {}
+    sums: dict[bytes, int] = {}
+    way = [link]
+    while way:
+        cid = way[-1].cid
+        if cid in sums:
+            way.pop()
+        elif cid in links:
+            way.pop()
+            sums[cid] = sum(inner.size + sums[inner.cid] for inner in links[cid])
+        else:
+            node = open_directory(get, cid, link_key)
+            links[cid] = () if node is None else node.links
+            way += [inner for inner in links[cid] if inner.cid not in sums]
+    return min(link.size + sums[link.cid], _MAX_SUM)
 
 
 def link_to(get: BlockSource, cid: bytes) -> Link:
