@@ -57,4 +57,4 @@ async def push(rooms, thread, actor, key, files, root=""):
 async def pulled(rooms, thread, actor, key, path):
     """The bytes of a file of a bucket."""
     bucket = await rooms.buckets.get(thread, actor, key)
-    return b"".join([piece async for piece in rooms.buckets.contents.file(bucket, path).read()])
+    return b"".join([piece async for piece in (await rooms.buckets.contents.file(bucket, path)).read()])

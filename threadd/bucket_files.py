@@ -183,7 +183,7 @@ class BucketFiles:
             ThreaddError: As `Contents.file`.
         """
         _, bucket = await self._find(key)
-        found = self._buckets.contents.file(bucket, path)
+        found = await self._buckets.contents.file(bucket, path)
         size = 0
         try:
             with await asyncio.to_thread(file.open, "xb") as target:

@@ -164,7 +164,7 @@ async def push(rooms, key, files):
 
 async def pulled(rooms, key, path):
     bucket = await rooms.buckets.get(THREAD, ALICE, key)
-    return b"".join([piece async for piece in rooms.buckets.contents.file(bucket, path).read()])
+    return b"".join([piece async for piece in (await rooms.buckets.contents.file(bucket, path)).read()])
 
 
 @pytest.mark.parametrize("private", [False, True])

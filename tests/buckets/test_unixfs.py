@@ -38,6 +38,20 @@ def test_pieces_do_not_matter(content, build_file):
         assert link == wanted
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("leaf", [b"", b"x"])
+def test_parts_that_have_not_the_size_that_is_said_are_refused(leaf):
+    blocks = {dag.raw_block(leaf).cid: leaf}
+    below = dag.raw_block(leaf).cid
+    for level in range(60):
+        sizes = (2 << level, 2 << level)
+        node = dag.node_block(Node(unixfs.encode_file(None, sizes), (Link(b"", below, 1), Link(b"", below, 1))))
+        blocks[node.cid] = node.data
+        below = node.cid
+        with pytest.raises(InvalidNodeError):
+            list(unixfs.read_file(blocks.get, below))
+
+
 def nested(leaves, depth):
     """The tree over some leaves as the definition has it, node after node: (link, size) of its root."""
     if depth == 0:

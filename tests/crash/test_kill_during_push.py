@@ -69,7 +69,7 @@ async def test_killed_in_the_middle_of_a_push(start_daemon, private):
         await rooms.buckets.sweeping.sweep()
         blocks = list(rooms.buckets._blocks._engine.scan(*tables.file_block_uses()))
         assert len(blocks) <= 8
-        assert b"".join([piece async for piece in rooms.buckets.contents.file(bucket, "kept").read()]) == kept
+        assert b"".join([piece async for piece in (await rooms.buckets.contents.file(bucket, "kept")).read()]) == kept
     daemon.start()
     with grpc.insecure_channel(daemon.threads_api) as channel:
         assert list(push(channel, key, "again", [CHUNK]))[-1].event.path

@@ -160,7 +160,7 @@ async def test_every_name_has_a_link_that_opens_it(site, name):
         assert "<b>" not in listing.body.decode()
         (link,) = [link for link in listing.links if unquote(link.replace("&#x27;", "'")).endswith(f"{name}/{name}")]
         assert (await site.get(link)).body == name.encode()
-    links = site.buckets.links(
+    links = await site.buckets.links(
         THREAD, site.actor(), await site.buckets.get(THREAD, site.actor(), key), f"{name}/{name}"
     )
     for url in (links.url, links.ipns):

@@ -105,7 +105,7 @@ class BucketsService:
     async def links(self, call: Call, request: pb.LinksRequest) -> pb.LinksResponse:
         """Give the addresses of a bucket, or of a path in it."""
         bucket = await self._bucket(call, request.key)
-        return _links(self._buckets.links(_thread(call), self._actor(call), bucket, request.path))
+        return _links(await self._buckets.links(_thread(call), self._actor(call), bucket, request.path))
 
     async def list_path(self, call: Call, request: pb.ListPathRequest) -> pb.ListPathResponse:
         """Tell what is at a path."""
@@ -190,14 +190,14 @@ class BucketsService:
     async def pull_path(self, call: Call, request: pb.PullPathRequest) -> AsyncGenerator[pb.PullPathResponse, None]:
         """Give a file."""
         bucket = await self._bucket(call, request.key)
-        async for chunk in _chunks(self._buckets.contents.file(bucket, request.path)):
+        async for chunk in _chunks(await self._buckets.contents.file(bucket, request.path)):
             yield pb.PullPathResponse(chunk=chunk)
 
     async def pull_ipfs_path(
         self, _call: Call, request: pb.PullIpfsPathRequest
     ) -> AsyncGenerator[pb.PullIpfsPathResponse, None]:
         """Give a file of any node that is here."""
-        async for chunk in _chunks(self._buckets.contents.ipfs_file(request.path)):
+        async for chunk in _chunks(await self._buckets.contents.ipfs_file(request.path)):
             yield pb.PullIpfsPathResponse(chunk=chunk)
 
     async def set_path(self, call: Call, request: pb.SetPathRequest) -> pb.SetPathResponse:
@@ -236,7 +236,7 @@ class BucketsService:
     ) -> pb.PullPathAccessRolesResponse:
         """Tell who may do what with a path."""
         bucket = await self._bucket(call, request.key)
-        return pb.PullPathAccessRolesResponse(roles=_roles(self._buckets.contents.roles(bucket, request.path)))
+        return pb.PullPathAccessRolesResponse(roles=_roles(await self._buckets.contents.roles(bucket, request.path)))
 
     async def default_archive_config(self, _call: Call, _request: pb.DefaultArchiveConfigRequest) -> NoReturn:
         """There are no archives."""

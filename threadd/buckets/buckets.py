@@ -233,7 +233,7 @@ class Buckets:
             size,
         )
 
-    def links(self, thread: ThreadID, actor: Actor, bucket: Bucket, path: str) -> Links:
+    async def links(self, thread: ThreadID, actor: Actor, bucket: Bucket, path: str) -> Links:
         """The addresses of a bucket or of what is at a path in it.
 
         Raises:
@@ -244,7 +244,7 @@ class Buckets:
         if bucket.paths().find(cleaned) is None:
             raise PathNotFoundError(f"could not resolve path: {cleaned}")
         if cleaned:
-            self.contents.place(bucket, self._blocks.get).find(cleaned)
+            await self._blocks.read(lambda get: self.contents.place(bucket, get).find(cleaned))
         return self._addresses(thread, actor, bucket, cleaned)
 
     @asynccontextmanager

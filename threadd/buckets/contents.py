@@ -40,7 +40,7 @@ class Contents:
         item = await self.blocks.read(lambda get: self.place(bucket, get).item(cleaned))
         return item if cleaned else replace(item, name=bucket.name)
 
-    def file(self, bucket: Bucket, path: str) -> File:
+    async def file(self, bucket: Bucket, path: str) -> File:
         """A file of a bucket.
 
         Raises:
@@ -51,8 +51,7 @@ class Contents:
         """
         cleaned = path_rules.clean(path)
         key = bucket.paths().file_key(cleaned)
-        found = self.place(bucket, self.blocks.get).find(cleaned)
-        return File.open(self.blocks.get, _file_cid(found), key, self._checked)
+        return await self.blocks.read(lambda get: self._opened(self.place(bucket, get).find(cleaned), key))
 
     async def ipfs_item(self, path: str) -> Item:
         """What is at a path of any node that is here, with what is in it.
@@ -69,12 +68,16 @@ class Contents:
 
         return await self.blocks.read(look)
 
-    def ipfs_file(self, path: str) -> File:
+    async def ipfs_file(self, path: str) -> File:
         """A file of any node that is here; errors are those of `ipfs_item`, and `IsDirectoryError`."""
-        place, below = self._ipfs_place(path, self.blocks.get)
-        return File.open(self.blocks.get, _file_cid(place.find(below)), None, self._checked)
 
-    def roles(self, bucket: Bucket, path: str) -> Mapping[str, int]:
+        def look(get: BlockSource) -> File:
+            place, below = self._ipfs_place(path, get)
+            return self._opened(place.find(below), None)
+
+        return await self.blocks.read(look)
+
+    async def roles(self, bucket: Bucket, path: str) -> Mapping[str, int]:
         """Who may do what with a path.
 
         Raises:
@@ -82,7 +85,7 @@ class Contents:
         """
         cleaned = path_rules.clean_writable(path)
         try:
-            self.place(bucket, self.blocks.get).find(cleaned)
+            await self.blocks.read(lambda get: self.place(bucket, get).find(cleaned))
         except PathNotFoundError as error:
             raise PathNotFoundError(f"could not resolve path: {cleaned}") from error
         entry = bucket.paths().find(cleaned)
@@ -100,12 +103,11 @@ class Contents:
         root = trees.link_to(get, bucket.root)
         return Place(get, root, bucket.path, bucket.link_key_bytes, bucket.paths(), self._directories)
 
+    def _opened(self, found: trees.Found, key: bytes | None) -> File:
+        if found.is_directory:
+            raise IsDirectoryError
+        return File.open(self.blocks.get, found.link.cid, key, self._checked)
+
     def _ipfs_place(self, path: str, get: BlockSource) -> tuple[Place, str]:
         cid, below = path_rules.parse_ipfs(path)
         return Place(get, trees.link_to(get, cid), path_of(cid), directories=self._directories), below
-
-
-def _file_cid(found: trees.Found) -> bytes:
-    if found.is_directory:
-        raise IsDirectoryError
-    return found.link.cid

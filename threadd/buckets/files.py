@@ -1,6 +1,5 @@
 """Files of buckets: read in ranges, written as they come, and encrypted anew."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,8 +10,8 @@ from threadd.buckets import sealing, unixfs
 from threadd.buckets.dag import Block, Link
 from threadd.buckets.sealing import Checker, Sealer
 from threadd.buckets.unixfs import BlockSource, FileBuilder
+from threadd.db.slices import Pacer
 
-_TURN_BYTES: Final = 1 << 20
 _KNOWN: Final = 1024
 
 
@@ -179,10 +178,8 @@ class Writer:
 
 async def _with_turns(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     """Pieces, letting others have the loop now and then."""
-    taken = 0
+    pacer = Pacer()
     for piece in pieces:
         yield piece
-        taken += len(piece)
-        if taken >= _TURN_BYTES:
-            taken = 0
-            await asyncio.sleep(0)
+        if pacer.due():
+            await pacer.pause()

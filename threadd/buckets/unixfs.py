@@ -229,16 +229,27 @@ def read_file(get: BlockSource, cid: bytes, start: int = 0, stop: int | None = N
 
     Raises:
         BlockNotFoundError: A block is not here.
-        InvalidNodeError: It is no file.
+        InvalidNodeError: It is no file, or a part of it has another size than it is said to have.
         IsDirectoryError: It is a directory.
     """
+    return _read(get, cid, start, stop, None)
+
+
+def _read(get: BlockSource, cid: bytes, start: int, stop: int | None, size: int | None) -> Iterator[bytes]:
+    """As `read_file`, for a part that is said to have a size.
+
+    One of another size is an error: parts that say to have bytes and have none could be linked without end.
+    """
     if dag.is_raw(cid):
-        piece = load(get, cid)[start:stop]
+        block = load(get, cid)
+        _check_size(len(block), size)
+        piece = block[start:stop]
         if piece:
             yield piece
         return
     node = load_node(get, cid)
     entry = _file_entry(node)
+    _check_size(entry.size, size)
     content = entry.content or b""
     piece = content[start:stop]
     if piece:
@@ -246,12 +257,17 @@ def read_file(get: BlockSource, cid: bytes, start: int = 0, stop: int | None = N
     position = len(content)
     if len(entry.parts) != len(node.links):
         raise InvalidNodeError
-    for link, size in zip(node.links, entry.parts, strict=True):
+    for link, part in zip(node.links, entry.parts, strict=True):
         if stop is not None and position >= stop:
             return
-        if position + size > start:
-            yield from read_file(get, link.cid, max(0, start - position), None if stop is None else stop - position)
-        position += size
+        if position + part > start:
+            yield from _read(get, link.cid, max(0, start - position), None if stop is None else stop - position, part)
+        position += part
+
+
+def _check_size(size: int, said: int | None) -> None:
+    if said is not None and size != said:
+        raise InvalidNodeError(f"a part of a file has {size} bytes, and is said to have {said}")
 
 
 def _file_entry(node: Node) -> Entry:

@@ -117,7 +117,7 @@ class _Place:
     """
 
     item: Callable[[str], Awaitable[Item]]
-    file: Callable[[str], File]
+    file: Callable[[str], Awaitable[File]]
     base: tuple[str, ...]
     title: str
     token: str
@@ -370,12 +370,12 @@ async def _show(request: Request, place: _Place, path: str) -> Response:
     request.state.isolation = place.isolation
     item = await place.item(path)
     if not item.is_directory:
-        return await _send(request, place.file(path), item, place.caching)
+        return await _send(request, await place.file(path), item, place.caching)
     if _has_index(item):
         if not request.url.path.endswith("/"):
             return RedirectResponse(place.address(path, is_directory=True), 302)
         path = f"{path}/{INDEX}" if path else INDEX
-        return await _send(request, place.file(path), await place.item(path), place.caching)
+        return await _send(request, await place.file(path), await place.item(path), place.caching)
     rows = [
         Row(
             inner.name,
