@@ -105,6 +105,7 @@ class FileBlocks:
         self._checks: list[set[bytes]] = []
         self._removing: set[bytes] = set()
         self._long_reads = LongReads(engine)
+        self._listings = LongReads(engine)
 
     def get(self, cid: bytes) -> bytes | None:
         """See `get_block`."""
@@ -117,6 +118,10 @@ class FileBlocks:
     async def read(self, function: Callable[[Callable[[bytes], bytes | None]], T]) -> T:
         """Run a function away from the event loop, with what gives it blocks by their CIDs, all of one state."""
         return await self._engine.read(lambda state: function(partial(get_block, state)))
+
+    async def read_long(self, begin: Callable[[Callable[[bytes], bytes | None]], Steps[T]]) -> T:
+        """As `read`, in slices that take turns with those of other such reads; each is of the latest state."""
+        return await self._listings.run(lambda state: begin(partial(get_block, state)))
 
     async def check(
         self, begin: Callable[[BlockState, set[bytes]], Steps[T]], found: Callable[[], set[bytes]] = set

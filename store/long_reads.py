@@ -60,12 +60,17 @@ class LongReads:
             begin: Begins it, given what it reads.
         """
         state = LatestState(self.engine)
-        steps = begin(state)
+        steps = _begun(begin, state)
         result: _Result[T] | None = None
         while result is None:
             async with self._turn:
                 result = await self.engine.read(partial(_slice, steps, state))
         return result.value
+
+
+def _begun(begin: Callable[[LatestState], Steps[T]], state: LatestState) -> Steps[T]:
+    """The steps, begun with the first of them, which is away from the event loop."""
+    return (yield from begin(state))
 
 
 def _slice(steps: Steps[T], state: LatestState, snapshot: Snapshot) -> _Result[T] | None:

@@ -219,6 +219,24 @@ async def test_a_small_bucket_need_not_wait_for_large_ones_nor_do_other_reads(he
     assert {(await look).root for look in large} == {root}
 
 
+async def test_a_read_need_not_wait_for_listings_of_large_directories(here):
+    child = dag.node_block(
+        Node(unixfs.DIRECTORY_DATA, tuple(Link(b"%d" % n, dag.raw_block(b"").cid, 1) for n in range(5_000)))
+    )
+    root = dag.encode(Node(unixfs.DIRECTORY_DATA, tuple(child.link(b"%d" % n) for n in range(2_000))))
+    await keep(here, child.data, root)
+    path = path_of(dag.node_cid(root))
+    contents = here.buckets.contents
+    listings = [asyncio.ensure_future(contents.ipfs_item(path)) for _ in range(20)]
+    await asyncio.sleep(0.05)
+    await here.engine.read(lambda _: None)
+    await contents.ipfs_item(f"{path}/7")
+    assert not any(listing.done() for listing in listings)
+    for listing in listings:
+        listing.cancel()
+    await asyncio.wait(listings)
+
+
 async def test_a_look_ends_with_the_reader_who_asked_for_it(here, opened):
     root, blocks = large_tree(60_000)
     await keep(here, *blocks)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from store.file_blocks import FileBlocks
+from store.long_reads import Steps
 from threadd.buckets import paths as path_rules
 from threadd.buckets import trees
 from threadd.buckets.errors import IsDirectoryError, PathNotFoundError
@@ -37,7 +38,7 @@ class Contents:
             BlockNotFoundError, InvalidNodeError, SealError: It cannot be read.
         """
         cleaned = path_rules.clean(path)
-        item = await self.blocks.read(lambda get: self.place(bucket, get).item(cleaned))
+        item = await self.blocks.read_long(lambda get: self.place(bucket, get).item(cleaned))
         return item if cleaned else replace(item, name=bucket.name)
 
     async def file(self, bucket: Bucket, path: str) -> File:
@@ -62,11 +63,11 @@ class Contents:
             BlockNotFoundError, InvalidNodeError: It cannot be read.
         """
 
-        def look(get: BlockSource) -> Item:
+        def look(get: BlockSource) -> Steps[Item]:
             place, below = self._ipfs_place(path, get)
             return place.item(below)
 
-        return await self.blocks.read(look)
+        return await self.blocks.read_long(look)
 
     async def ipfs_file(self, path: str) -> File:
         """A file of any node that is here; errors are those of `ipfs_item`, and `IsDirectoryError`."""

@@ -1,9 +1,9 @@
 """What is at a path, as clients are told (hub-protocol.md, section 5, "Layout of the DAG", "Private buckets")."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from net import cid as cids
+from store.long_reads import Steps
 from threadd.buckets import dag, trees
 from threadd.buckets.dag import Link, Node
 from threadd.buckets.errors import NotDirectoryError, PathNotFoundError
@@ -73,17 +73,18 @@ class Place:
         missing = names[depth].decode(errors="replace")
         raise PathNotFoundError(f'no link named "{missing}" under {cids.text(found.link.cid)}')
 
-    def item(self, path: str) -> Item:
-        """What is at a path, with what is in it.
+    def item(self, path: str) -> Steps[Item]:
+        """What is at a path, with what is in it; a step looks at one of these.
 
         Raises:
             PathNotFoundError: Nothing, or it cannot be seen.
             BlockNotFoundError, InvalidNodeError, SealError: It cannot be read.
         """
         found = self.find(path)
-        items: Sequence[Item] = ()
-        if found.node is not None:
-            items = [self._inner(path, link) for link in found.node.links]
+        items: list[Item] = []
+        for link in () if found.node is None else found.node.links:
+            items.append(self._inner(path, link))
+            yield
         return self._item(path, found, tuple(items))
 
     def _inner(self, path: str, link: Link) -> Item:
