@@ -333,6 +333,19 @@ async def test_whoever_lost_access_is_not_shown_the_earlier_root(here, there):
     await check_served(here, key, {"a.txt": FILES["a.txt"]}, CAROL)
 
 
+@pytest.mark.parametrize("was_private", [False, True])
+async def test_a_bucket_that_was_public_or_has_become_so_is_shown_to_those_who_may_read_both(here, was_private):
+    await here.databases.new_db(THREAD, identity=ALICE.identity)
+    key = (await here.buckets.create(THREAD, ALICE, private=was_private)).bucket.id
+    await push(here, THREAD, ALICE, key, FILES)
+    other = (await here.buckets.create(THREAD, ALICE, private=not was_private)).bucket
+    changed = msgspec.structs.replace(other, id=key, path=path_of(dag.raw_block(b"not here").cid))
+    await here.databases.get(THREAD).save(access.COLLECTION, [bucket_json(changed)], ALICE.identity)
+    await check_served(here, key)
+    with pytest.raises(PathNotFoundError):
+        await pulled(here, THREAD, BOB, key, "a.txt")
+
+
 async def test_a_document_that_names_no_root_takes_nothing_away(here, there):
     key = await shared(here, there)
     database = here.databases.get(THREAD)
