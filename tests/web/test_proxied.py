@@ -12,6 +12,7 @@ import grpc
 import pytest
 from echo import make_service
 from google.protobuf import message_factory
+from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -158,26 +159,25 @@ async def test_a_proxy_that_is_silent_or_malformed_is_hung_up_on(dispatcher, mon
 
 
 @pytest.mark.parametrize("byte_by_byte", [False, True])
-async def test_connections_without_a_whole_header_cost_a_few_looks_and_lines(
-    dispatcher, monkeypatch, capsys, byte_by_byte
-):
+async def test_connections_without_a_whole_header_cost_a_few_looks_and_lines(dispatcher, monkeypatch, byte_by_byte):
     looks = []
     monkeypatch.setattr(proxied, "HEADER_SECONDS", 1.0)
     monkeypatch.setattr(proxied, "read_header", lambda data: looks.append(data) or read_header(data))
-    async with opened(GrpcDoor(dispatcher, "127.0.0.1", 0, proxies=LOCAL)) as door:
-        clients = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(20)]
-        for piece in V1[:-1].decode() if byte_by_byte else "P":
-            for _, writer in clients:
-                writer.write(piece.encode())
-            await asyncio.sleep(0.01)
-        for reader, writer in clients:
-            async with asyncio.timeout(20):
-                with suppress(ConnectionResetError):
-                    assert await reader.read() == b""
-            writer.close()
+    with capture_logs() as said:
+        async with opened(GrpcDoor(dispatcher, "127.0.0.1", 0, proxies=LOCAL)) as door:
+            clients = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(20)]
+            for piece in V1[:-1].decode() if byte_by_byte else "P":
+                for _, writer in clients:
+                    writer.write(piece.encode())
+                await asyncio.sleep(0.01)
+            for reader, writer in clients:
+                async with asyncio.timeout(20):
+                    with suppress(ConnectionResetError):
+                        assert await reader.read() == b""
+                writer.close()
     # 0.02 s, 0.04 s, ...: the sixth look is the last but one within a second.
     assert 20 <= len(looks) <= 20 * 7
-    assert capsys.readouterr().out.count("no PROXY header of a trusted proxy") == 1
+    assert len([line for line in said if "no PROXY header of a trusted proxy" in line["event"]]) == 1
 
 
 async def test_closing_lets_calls_end_and_hangs_up_on_what_has_not_begun(dispatcher, echo):

@@ -18,7 +18,6 @@ from threadd.db.errors import (
     SchemaEngineError,
     SchemaViolationError,
 )
-from threadd.db.schema_reports import shortened
 from threadd.db.schema_worker import Answer, Outcome, Request
 from threadd.db.slices import Pacer
 from threadd.db.workers import (
@@ -97,7 +96,6 @@ class SchemaChecks:
         left, pacer = CONFIGS_SECONDS, Pacer()
         for config in configs:
             check_name(config.name)
-            _check_distinct(config)
             schema = cheap_schema(config.schema)
             if pacer.due():
                 await pacer.pause()
@@ -108,8 +106,7 @@ class SchemaChecks:
                         f"invalid schema: compiling all schemas takes too long, and may take {CONFIGS_SECONDS:g} s"
                     )
             else:
-                for index in config.indexes:
-                    schema.check_index(index.path)
+                for _ in schema.check_indexes(index.path for index in config.indexes):
                     if pacer.due():
                         await pacer.pause()
 
@@ -207,11 +204,3 @@ class SchemaChecks:
     async def close(self) -> None:
         """End all idle workers; busy ones end with the calls that wait for them."""
         await self.pool.close()
-
-
-def _check_distinct(config: CollectionConfig) -> None:
-    paths: set[str] = set()
-    for index in config.indexes:
-        if index.path in paths:
-            raise InvalidIndexError(f"two indexes name the path {shortened(repr(index.path))}: name each path once")
-        paths.add(index.path)

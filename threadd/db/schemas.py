@@ -4,6 +4,7 @@ Drafts 4, 6 and 7 are what clients use; newer ones work too. Without `$schema` i
 linear-time kind, as the reference's.
 """
 
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -107,6 +108,25 @@ class Schema:
                 self._reporter = self._validator
         found = reports.violations(self._reporter, documents.native(instance))
         return SchemaViolationError(f"{SchemaViolationError.default_text}: {'; '.join(found)}")
+
+    def check_indexes(self, paths: Iterable[str]) -> Iterator[None]:
+        """Refuse paths that cannot be indexed, or are named twice; gives its caller a turn after each.
+
+        Args:
+            paths: As for `check_index`.
+
+        Raises:
+            InvalidIndexError: As `check_index`; or a path is there twice.
+        """
+        seen: set[str] = set()
+        for path in paths:
+            self.check_index(path)
+            if path in seen:
+                raise InvalidIndexError(
+                    f"two indexes name the path {reports.shortened(repr(path))}: name each path once"
+                )
+            seen.add(path)
+            yield
 
     def check_index(self, path: str) -> None:
         """Refuse a path that cannot be indexed.
