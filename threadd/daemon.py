@@ -40,6 +40,7 @@ from threadd.web.operator_access import Access
 from threadd.web.operator_pages import OperatorPages
 from threadd.web.origins import ANY, NO_ORIGIN, OriginRule
 from threadd.web.proxies import TrustedProxies
+from threadd.web.turns import Turns
 
 # How long calls in flight may take to end, in seconds; the whole drain stays below ten.
 _GRACE = 5.0
@@ -137,6 +138,7 @@ class _Doors:
         self._doors: list[GrpcDoor | WebDoor | GatewayDoor] = []
         self._settings = settings
         self._proxies = TrustedProxies(settings.trusted_proxy)
+        self._turns = Turns()
         self._rooms = rooms
         self._peers = peers
         self.measures = Measures(
@@ -246,16 +248,17 @@ class _Doors:
             options,
             lambda: self._health.ready,
         )
-        return GatewayDoor(gateway, endpoint.host, endpoint.port, tls)
+        return GatewayDoor(gateway, endpoint.host, endpoint.port, tls, self._turns)
 
     def _console(self, endpoint: Endpoint, tls: Tls | None) -> GatewayDoor:
         gateway = self.listening.get("gateway")
         app = self.pages.app(gateway.port if gateway else None)
-        return GatewayDoor(app, endpoint.host, endpoint.port, tls)
+        return GatewayDoor(app, endpoint.host, endpoint.port, tls, self._turns)
 
     async def _open_grpc(self, name: str, endpoint: Endpoint | None, dispatcher: Dispatcher, tls: Tls | None) -> None:
         if endpoint is not None:
-            await self._open_one(name, endpoint, GrpcDoor(dispatcher, endpoint.host, endpoint.port, tls, self._proxies))
+            door = GrpcDoor(dispatcher, endpoint.host, endpoint.port, tls, self._proxies, self._turns)
+            await self._open_one(name, endpoint, door)
 
     async def _open_web(
         self,
@@ -266,9 +269,8 @@ class _Doors:
         rule: OriginRule | None = None,
     ) -> None:
         if endpoint is not None:
-            await self._open_one(
-                name, endpoint, WebDoor(dispatcher, endpoint.host, endpoint.port, tls, rule, self._proxies)
-            )
+            door = WebDoor(dispatcher, endpoint.host, endpoint.port, tls, rule, self._proxies, self._turns)
+            await self._open_one(name, endpoint, door)
 
     async def _open_one(self, name: str, endpoint: Endpoint, door: GrpcDoor | WebDoor | GatewayDoor) -> None:
         port = await door.open()

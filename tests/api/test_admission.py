@@ -11,6 +11,7 @@ from proto import threads_pb2
 from store.errors import StatusCode, ThreaddError
 from threadd.api.dispatcher import Dispatcher
 from threadd.api.limits import Limits
+from threadd.api.statuses import MAX_TEXT_BYTES
 from threadd.hub.api_keys import KeyKind
 from threadd.web.grpc_door import GrpcDoor
 from threadd.web.http2_frames import MAX_CONCURRENT_STREAMS
@@ -53,6 +54,15 @@ async def test_a_refusal_names_its_request(address, policy):
         for stream in streams:
             assert await connection.status(stream) == (16, "not you")
         assert [connection.request_ids[stream] for stream in streams] == ["mine-0", "mine-1"]
+
+
+async def test_the_text_of_a_refusal_fits_into_a_frame_whatever_the_headers_are(address):
+    async with raw_connection(address) as connection:
+        named = connection.open(ECHO + "Echo", [(b"%" * 15_000 + b"-bin", b"no base64!")])
+        unknown = connection.open(ECHO + "%" * 15_000, end=True)
+        for stream, code in ((named, 3), (unknown, 12)):
+            got, text = await connection.status(stream)
+            assert (got, len(text) <= MAX_TEXT_BYTES) == (code, True)
 
 
 @pytest.mark.parametrize("method", ["Echo", "EchoAll", "Nothing"])

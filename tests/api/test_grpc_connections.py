@@ -14,7 +14,8 @@ from threadd.api.dispatcher import Dispatcher
 from threadd.web import grpc_door
 from threadd.web.frames import message_frame
 from threadd.web.grpc_door import GrpcDoor
-from threadd.web.http2_frames import PREFACE, ErrorCode, Kind, frame
+from threadd.web.http2_frames import MAX_FRAME_BYTES, PREFACE, ErrorCode, Kind, frame
+from threadd.web.turns import RECEIVE_BYTES
 
 PING = frame(Kind.PING, 0, 0, bytes(8))
 LARGE_WINDOWS = frame(Kind.SETTINGS, 0, 0, struct.pack(">HI", 4, 1 << 30)) + frame(
@@ -145,6 +146,20 @@ async def test_a_long_reply_arrives_whole_while_the_endpoint_closes(door, text_m
                 await asyncio.sleep(0)
         await door.close(grace=5)
         assert await running == request
+
+
+async def test_what_came_and_waits_for_its_turn_is_little(door):
+    """Hundreds of connections that send more than can be looked at keep what is left in their sockets."""
+    writers = [(await asyncio.open_connection("127.0.0.1", door.port))[1] for _ in range(20)]
+    for writer in writers:
+        writer.write(PREFACE + frame(Kind.PRIORITY, 0, 1, bytes(5)) * 40_000)
+    servers = await connections(door, 20)
+    async with asyncio.timeout(20):
+        while not all(server._is_behind for server in servers):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert max(len(server._http2._unread) for server in servers) <= RECEIVE_BYTES + MAX_FRAME_BYTES
+    for writer in writers:
+        writer.transport.abort()
 
 
 async def test_many_small_frames_leave_others_their_turn(door, body):

@@ -7,6 +7,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 import pytest
+from hpack import Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -471,3 +472,15 @@ def test_frames_are_taken_a_part_at_a_time_and_none_is_lost():
     answered += frames_of(server.connection.take())
     assert [payload for _, _, _, payload in answered] == pings
     assert turns > 10
+
+
+def test_header_blocks_are_as_much_work_as_they_take_to_read():
+    """Many kilobytes of Huffman codes take milliseconds, and only a few such blocks are read at a time."""
+    block = REQUEST + Encoder().encode([(b"x", b"0" * 12_000)], huffman=True)
+    server = Server()
+    data = b"".join(frame(Kind.HEADERS, 4, number, block) for number in range(1, 61, 2))
+    more, parts = server.connection.receive(data, 1_000), 1
+    while more:
+        more, parts = server.connection.receive(b"", 1_000), parts + 1
+    assert len(server.streams) == 30
+    assert parts == 30

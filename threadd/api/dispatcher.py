@@ -37,6 +37,7 @@ from threadd.api.long_calls import LongCalls
 from threadd.api.observing import Observer
 from threadd.api.principals import Principal
 from threadd.api.statuses import (
+    CallError,
     InvalidRequestError,
     MessageTooLargeError,
     NoIdentityError,
@@ -386,10 +387,8 @@ class Dispatcher:
         try:
             return self._admitted(head)
         except Exception as error:
-            failure = call_error(error, head.method, head.request_id())
             self._observer.begun(head)
-            self._observer.ended(head, failure.code, time.perf_counter() - begun)
-            raise failure from error
+            raise self._failed(head, begun, error) from error
         finally:
             current_request_id.reset(named)
 
@@ -406,7 +405,7 @@ class Dispatcher:
         Raises:
             CallError: Anything went wrong.
         """
-        head, begun, code = call.head, time.perf_counter(), StatusCode.CANCELLED
+        head, begun = call.head, time.perf_counter()
         self._observer.begun(head)
         current_request_id.set(head.request_id)
         try:
@@ -414,13 +413,12 @@ class Dispatcher:
             request = self._decode(call.bound, body)
             reply = await until(head.deadline, self._policy.run(call, request, call.bound.handler))
             encoded: bytes = reply.SerializeToString()
-            code = StatusCode.OK
         except Exception as error:
-            failure = call_error(error, head.method, head.request_id())
-            code = failure.code
-            raise failure from error
-        finally:
-            self._observer.ended(head, code, time.perf_counter() - begun)
+            raise self._failed(head, begun, error) from error
+        except BaseException:
+            self._ended(head, begun, StatusCode.CANCELLED)
+            raise
+        self._ended(head, begun, StatusCode.OK)
         return encoded
 
     async def invoke_stream(self, call: Call, bodies: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
@@ -438,7 +436,7 @@ class Dispatcher:
         Raises:
             CallError: Anything went wrong.
         """
-        head, bound, begun, code = call.head, call.bound, time.perf_counter(), StatusCode.CANCELLED
+        head, bound, begun = call.head, call.bound, time.perf_counter()
         self._observer.begun(head)
         current_request_id.set(head.request_id)
         try:
@@ -452,13 +450,25 @@ class Dispatcher:
                 async with aclosing(self._replies(call, requests)) as replies:
                     async for reply in replies:
                         yield reply.SerializeToString()
-            code = StatusCode.OK
         except Exception as error:
-            failure = call_error(error, head.method, head.request_id())
-            code = failure.code
-            raise failure from error
-        finally:
-            self._observer.ended(head, code, time.perf_counter() - begun)
+            raise self._failed(head, begun, error) from error
+        except BaseException:
+            self._ended(head, begun, StatusCode.CANCELLED)
+            raise
+        self._ended(head, begun, StatusCode.OK)
+
+    def _failed(self, head: CallHead, begun: float, error: Exception) -> CallError:
+        """Count a call that failed; returns what its client is told.
+
+        The caller raises it at once. In a variable it would hold its own frame, and with that the request, until the
+        garbage collector came by.
+        """
+        failure = call_error(error, head.method, head.request_id())
+        self._ended(head, begun, failure.code)
+        return failure
+
+    def _ended(self, head: CallHead, begun: float, code: StatusCode) -> None:
+        self._observer.ended(head, code, time.perf_counter() - begun)
 
     async def _replies(self, call: Call, requests: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
         """The replies of a call that is a stream at least on one side."""

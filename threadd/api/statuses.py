@@ -22,7 +22,7 @@ class CallError(Exception):
 
     Args:
         code: The status code.
-        text: The status text, at most `MAX_TEXT_BYTES` long in the percent encoding of gRPC.
+        text: The status text, of any length; a transport cuts it with `fit`.
         request_id: The name of the call in the log; empty for none.
     """
 
@@ -31,6 +31,10 @@ class CallError(Exception):
         self.code = code
         self.text = text
         self.request_id = request_id
+
+    def detached(self) -> "CallError":
+        """The same without the frames that it came through, for keeping: they hold the request."""
+        return CallError(self.code, self.text, self.request_id)
 
 
 class InvalidRequestError(ThreaddError):
@@ -83,14 +87,14 @@ def call_error(error: Exception, method: str, request_id: str) -> CallError:
     if isinstance(error, CallError):
         return error
     if isinstance(error, ThreaddError):
-        return CallError(error.code, fit(error.text), request_id)
+        return CallError(error.code, error.text, request_id)
     _log.error("a call failed unexpectedly", method=method, request_id=request_id, exc_info=error)
     text = f"internal error {request_id}: look for this ID in the daemon's log"
     return CallError(StatusCode.INTERNAL, text, request_id)
 
 
 def fit(text: str) -> str:
-    """Cut a text to what fits into a trailer; lone surrogates become question marks."""
+    """Cut a text to `MAX_TEXT_BYTES` in the percent encoding of gRPC; lone surrogates become question marks."""
     data = text.encode("utf-8", "replace")
     room = MAX_TEXT_BYTES
     if len(data) * 3 <= room:

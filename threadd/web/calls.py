@@ -56,7 +56,8 @@ class Requests:
         )
         self._taken = False
         self._ended = False
-        self._queue: asyncio.Queue[bytes | ThreaddError | None] = asyncio.Queue(1)
+        self._error: ThreaddError | None = None
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(1)
 
     async def next(self, receive: Receive, progress: Callable[[], float] = lambda: 0.0) -> Message:
         """Take what the client sends next; a call whose request does not go on fails meanwhile.
@@ -112,9 +113,10 @@ class Requests:
         """
         if not self._ended:
             self._ended = True
+            self._error = error
             if error is not None:
                 self._intake.close()
-            await self._queue.put(error)
+            await self._queue.put(None)
 
     async def bodies(self) -> AsyncGenerator[bytes, None]:
         """The requests, until the client ends its half.
@@ -122,15 +124,16 @@ class Requests:
         Raises:
             ThreaddError: The client sent what it may not.
         """
-        while (item := await self._queue.get()) is not None:
-            if isinstance(item, ThreaddError):
-                raise item
-            self._intake.took(item)
-            yield item
+        while (body := await self._queue.get()) is not None:
+            self._intake.took(body)
+            yield body
+        if self._error is not None:
+            raise self._error
 
     def close(self) -> None:
         """Give back what they took of the budget, since the call has ended."""
         self._intake.close()
+        self._error = None  # if it was raised, it holds the frame that holds this
 
 
 class Replies(ABC):

@@ -12,6 +12,7 @@ from threadd.web.origins import OriginRule
 from threadd.web.proxies import NO_PROXIES, TrustedProxies
 from threadd.web.server import DoorServer, config_of
 from threadd.web.sockets import bind
+from threadd.web.turns import Turns
 
 PING_SECONDS: Final = 5.0
 """How often a websocket's client is sent a ping; the reference's default."""
@@ -36,6 +37,7 @@ class WebDoor:
         tls: What to speak TLS with; None for plain text.
         rule: Which pages and host names are answered; None for all.
         proxies: Those that are believed about their clients, by `X-Forwarded-For`.
+        turns: Those of the loop; of this endpoint alone if left out.
     """
 
     def __init__(
@@ -46,10 +48,12 @@ class WebDoor:
         tls: Tls | None = None,
         rule: OriginRule | None = None,
         proxies: TrustedProxies = NO_PROXIES,
+        turns: Turns | None = None,
     ) -> None:
         self._host = host
         self._calls = Calls(dispatcher, rule, proxies)
         self._tls = tls
+        self._turns = turns or Turns()
         self._server: DoorServer | None = None
         self._serving: asyncio.Task[None] | None = None
         self.port = port
@@ -75,6 +79,7 @@ class WebDoor:
             config_of(
                 web_app(self._calls),
                 self._tls,
+                self._turns,
                 ws=CallSocket,
                 backlog=1024,
                 timeout_graceful_shutdown=_LINGER,

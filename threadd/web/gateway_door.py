@@ -7,6 +7,7 @@ from starlette.types import ASGIApp
 from threadd.tls import Tls
 from threadd.web.server import DoorServer, config_of
 from threadd.web.sockets import bind
+from threadd.web.turns import Turns
 
 
 class GatewayDoor:
@@ -17,12 +18,14 @@ class GatewayDoor:
         host: An IP address or a host name, an IPv6 address without brackets.
         port: The port; 0 takes a free one.
         tls: What to speak TLS with; None for plain text.
+        turns: Those of the loop; of this endpoint alone if left out.
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int, tls: Tls | None = None) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, tls: Tls | None = None, turns: Turns | None = None) -> None:
         self._app = app
         self._host = host
         self._tls = tls
+        self._turns = turns or Turns()
         self._server: DoorServer | None = None
         self._serving: asyncio.Task[None] | None = None
         self.port = port
@@ -39,7 +42,7 @@ class GatewayDoor:
         """
         sockets = await bind(self._host, self.port)
         self.port = sockets[0].getsockname()[1]
-        self._server = server = DoorServer(config_of(self._app, self._tls, ws="none"))
+        self._server = server = DoorServer(config_of(self._app, self._tls, self._turns, ws="none"))
         self._serving = await server.start(sockets)
         return self.port
 

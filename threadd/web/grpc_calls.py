@@ -22,6 +22,7 @@ from threadd.web.http2_protocol import Http2Protocol
 from threadd.web.http2_sending import Stream
 from threadd.web.metadata import Metadata, from_fields, status_fields, timeout_of
 from threadd.web.peers import peer_text
+from threadd.web.turns import Turns
 
 _ENDING: Final = "the daemon is ending"
 _HEADERS: Final = literal(b":status", b"200") + literal(b"content-type", b"application/grpc")
@@ -107,11 +108,12 @@ class GrpcConnection(Http2Protocol):
     Args:
         dispatcher: Answers its calls.
         connections: Those of the door, which it joins and leaves.
+        turns: Those of the loop.
         peer: Where its client is, as gRPC writes it; empty for the address that the connection comes from.
     """
 
-    def __init__(self, dispatcher: Dispatcher, connections: Connections, peer: str = "") -> None:
-        super().__init__(self)
+    def __init__(self, dispatcher: Dispatcher, connections: Connections, turns: Turns, peer: str = "") -> None:
+        super().__init__(self, turns)
         self.dispatcher = dispatcher
         self._connections = connections
         self._peer = peer
@@ -283,7 +285,7 @@ class GrpcConnection(Http2Protocol):
                     await self._send(stream, owner, body)
             require_time(deadline)
         except CallError as error:
-            failure = error
+            failure = error.detached()
         except DeadlineError as error:
             failure = call_error(error, call.method, call.request_id())
         except TimeoutError:

@@ -13,6 +13,7 @@ from threadd.web.grpc_calls import Connections, GrpcConnection
 from threadd.web.proxied import ProxiedListener
 from threadd.web.proxies import NO_PROXIES, TrustedProxies
 from threadd.web.sockets import bind
+from threadd.web.turns import Turns
 
 _KEEPALIVE_SECONDS: Final = 60.0
 """How long a client may be silent before it is asked whether it is there."""
@@ -36,6 +37,7 @@ class GrpcDoor:
         port: The port; 0 takes a free one.
         tls: What to speak TLS with; None for plain text.
         proxies: Those that are believed about their clients, by the PROXY protocol.
+        turns: Those of the loop; of this endpoint alone if left out.
     """
 
     def __init__(
@@ -45,11 +47,13 @@ class GrpcDoor:
         port: int,
         tls: Tls | None = None,
         proxies: TrustedProxies = NO_PROXIES,
+        turns: Turns | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._proxies = proxies
         self._host = host
         self._tls = tls
+        self._turns = turns or Turns()
         self._servers: list[asyncio.Server | ProxiedListener] = []
         self._connections = Connections()
         self._watching: asyncio.Task[None] | None = None
@@ -83,7 +87,7 @@ class GrpcDoor:
         return self.port
 
     def _connection(self, peer: str = "") -> GrpcConnection:
-        return GrpcConnection(self._dispatcher, self._connections, peer)
+        return GrpcConnection(self._dispatcher, self._connections, self._turns, peer)
 
     async def _watch(self) -> None:
         while True:

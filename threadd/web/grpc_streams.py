@@ -65,7 +65,7 @@ class RefusedCall(StreamOwner):
 
     def __init__(self, connection: "GrpcConnection", stream: Stream, error: CallError) -> None:
         super().__init__(connection, stream)
-        self._error = error
+        self._error = error.detached()
         self._timer = asyncio.get_running_loop().call_later(_REST_SECONDS, self.half_closed)
 
     def received(self, data: bytes) -> None:
@@ -299,6 +299,8 @@ class StreamingCall(AdmittedCall):
     def release(self) -> None:
         """See `AdmittedCall`."""
         self.intake.close()
+        if self.task is not None and self.task.done():
+            self._error = None  # it has been raised, and holds the frame that holds this
         super().release()
 
     def give_up(self, error: ThreaddError) -> None:

@@ -56,6 +56,7 @@ _FRAME_WORK: Final = 4
 _BYTES_A_WORK: Final = 2048
 _STREAM_WORK: Final = 50
 _FIELD_WORK: Final = 5
+_HUFFMAN_BYTES_A_WORK: Final = 2
 
 
 class Streams(Protocol):
@@ -360,6 +361,8 @@ class ServerConnection:
 
     def _whole_block(self, flags: int, stream_id: int, block: bytes) -> None:
         known = self._header_reader.known(block)
+        if known is None:
+            self._work += len(block) // _HUFFMAN_BYTES_A_WORK
         headers = known or self._header_reader.read(block)
         self._work += _FIELD_WORK * len(headers)
         stream = self._open.get(stream_id)

@@ -5,23 +5,28 @@ from typing import Final, cast
 
 from threadd.web.http2 import ServerConnection, Streams
 from threadd.web.http2_frames import ConnectionEndedError
+from threadd.web.turns import Turns, TurnsProtocol
 
-_WORK_A_TURN: Final = 1_000
-"""How much work what came may make in one turn of the loop, as `ServerConnection.receive` counts it; others have their
-turn then."""
+_WORK_AT_ONCE: Final = 250
+"""How much work may be done when something comes, as `ServerConnection.receive` counts it: that of a call or two."""
+
+_WORK_A_PART: Final = 1_000
+"""How much of the rest is done each time that it is this connection's turn."""
 
 _HANG_UP_SECONDS: Final = 1.0
 """How long a client may take to read what is left for it when the connection ends."""
 
 
-class Http2Protocol(asyncio.Protocol):
+class Http2Protocol(TurnsProtocol):
     """Reads and writes for a connection; nothing is taken of it while the client does not read.
 
     Args:
         streams: Is told what happens on its streams.
+        turns: Those of the loop.
     """
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: Streams, turns: Turns) -> None:
+        self._turns = turns
         self._loop = asyncio.get_running_loop()
         self._http2 = ServerConnection(streams)
         self._transport: asyncio.Transport | None = None
@@ -53,7 +58,11 @@ class Http2Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         self.heard = self._loop.time()
-        self._receive(data)
+        if self._receive(data, _WORK_AT_ONCE) and not self._is_behind:
+            self._is_behind = True
+            if self._transport is not None:
+                self._transport.pause_reading()
+            self._turns.add(self._turn)
 
     def pause_writing(self) -> None:
         """See `asyncio.Protocol`."""
@@ -97,26 +106,31 @@ class Http2Protocol(asyncio.Protocol):
     def received_some(self) -> None:
         """Is called after a part of what came, when its streams have been told."""
 
-    def _receive(self, data: bytes = b"") -> None:
-        """Do a part of the work that what came makes in each turn of the loop; nothing more is read meanwhile."""
-        if self._transport is None or self._is_over:
-            return
+    def _turn(self) -> bool:
         try:
-            is_behind = self._http2.receive(data, _WORK_A_TURN)
+            self._is_behind = self._receive(b"", _WORK_A_PART)
+        except Exception:
+            self.abort()
+            raise
+        if not (self._is_behind or self._is_over or self._transport is None):
+            self._transport.resume_reading()
+        return self._is_behind
+
+    def _receive(self, data: bytes, work: int) -> bool:
+        """Do a part of the work that what came makes; returns whether there is more to do."""
+        if self._transport is None or self._is_over:
+            return False
+        try:
+            is_behind = self._http2.receive(data, work)
         except ConnectionEndedError:
             self._is_over = True
             self._http2.close()
             self._transport.write(self._http2.take())
             self.hang_up()
-            return
+            return False
         self.received_some()
         self._flush()
-        if is_behind:
-            self._transport.pause_reading()
-            self._loop.call_soon(self._receive)
-        elif self._is_behind:
-            self._transport.resume_reading()
-        self._is_behind = is_behind
+        return is_behind
 
     def _flush(self) -> None:
         """Send what there is, unless the client does not read; `resume_writing` goes on then."""

@@ -177,6 +177,7 @@ class Intake:
         """Give everything back; nothing may be fed afterwards."""
         self._closed = True
         self._awaits = False
+        self._granted = _nothing
         self._forget_waiter()
         self._decoder.clear()
         if self._charged:
@@ -222,3 +223,7 @@ class Intake:
         elif more < 0:
             self._charged += more
             self._pool.give_back(self._share, -more)
+
+
+def _nothing() -> None:
+    """What is called for a call that has ended, in the place of what would keep it."""

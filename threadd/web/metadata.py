@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from store.errors import StatusCode
 from threadd.api.dispatcher import REQUEST_ID
+from threadd.api.statuses import fit
 from threadd.logs import current_request_id
 from threadd.web.frames import FramingError
 
@@ -112,10 +113,10 @@ def status_fields(code: StatusCode, text: str, request_id: str = "") -> list[tup
 
     Args:
         code: The status code.
-        text: The status text; empty if there is nothing to say.
+        text: The status text, which is cut to what a trailer takes; empty if there is nothing to say.
         request_id: The name of the call; empty for that of the call in whose course this is said, if there is one.
     """
-    fields = [("grpc-status", str(int(code))), ("grpc-message", percent_encode(text))]
+    fields = [("grpc-status", str(int(code))), ("grpc-message", percent_encode(fit(text)))]
     if not request_id and (current := current_request_id.get()) is not None:
         request_id = current()
     if request_id:

@@ -41,7 +41,7 @@ class ProxiedListener:
     def __init__(
         self,
         bound: socket.socket,
-        protocol: Callable[[str], asyncio.Protocol],
+        protocol: Callable[[str], asyncio.BaseProtocol],
         context: ssl.SSLContext | None,
         proxies: TrustedProxies,
     ) -> None:

@@ -4,28 +4,36 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from store import background
 from threadd.tls import Tls
 from threadd.web.hosts import WellFormedRequests
+from threadd.web.paced import PacedProtocol
 from threadd.web.sockets import DoorError
+from threadd.web.turns import Turns
 
 
-def config_of(app: ASGIApp, tls: Tls | None, **options: Any) -> uvicorn.Config:
+def config_of(app: ASGIApp, tls: Tls | None, turns: Turns, **options: Any) -> uvicorn.Config:
     """What uvicorn is to do for a door; it sets up no logs and tells nobody what it is.
 
     Args:
         app: Answers the requests that are well formed; the others get a 400.
         tls: What to speak TLS with; None for plain text.
+        turns: Those of the loop.
         options: More options of uvicorn.
     """
+
+    def protocol(**of_connection: Any) -> PacedProtocol:
+        return PacedProtocol(turns, H11Protocol(**of_connection))
+
     config = uvicorn.Config(
         WellFormedRequests(app),
-        http="h11",
+        http=cast("type[asyncio.Protocol]", protocol),
         lifespan="off",
         log_config=None,
         log_level="warning",
