@@ -1,9 +1,13 @@
 """Work that waits for its turn of the loop."""
 
 import asyncio
+import datetime as dt
+import ssl
 
 import pytest
 
+from threadd import certificates
+from threadd.tls import Tls
 from threadd.web.turns import RECEIVE_BYTES, TURN_SECONDS, Turns, TurnsProtocol
 
 
@@ -81,3 +85,29 @@ async def test_what_is_received_is_no_view_of_the_buffer_that_others_use(size):
         protocol.get_buffer(-1)[:size] = bytes((byte,)) * size
         protocol.buffer_updated(size)
     assert [protocol.kept for protocol in protocols] == [b"x" * size, b"y" * size]
+
+
+async def test_what_comes_over_tls_is_received_as_it_was_sent(tmp_path):
+    """Of asyncio's own loop, which fills the buffer record by record; the daemon's is of uvloop."""
+    received = asyncio.get_running_loop().create_future()
+    sent = bytes(range(256)) * 4096
+
+    class Kept(TurnsProtocol):
+        kept = b""
+
+        def data_received(self, data):
+            self.kept += data
+            if len(self.kept) == len(sent):
+                received.set_result(self.kept)
+
+    files = certificates.make(tmp_path, dt.datetime.now(dt.UTC))
+    context = Tls.load(files.certificate, files.key).context
+    server = await asyncio.get_running_loop().create_server(Kept, "127.0.0.1", 0, ssl=context)
+    trusting = ssl.create_default_context(cafile=str(files.authority))
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
+        writer.write(sent)
+        async with asyncio.timeout(20):
+            assert await received == sent
+        writer.close()

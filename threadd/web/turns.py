@@ -64,16 +64,16 @@ class TurnsProtocol(asyncio.BufferedProtocol):
     there, and no more.
     """
 
-    _BUFFER: Final = bytearray(RECEIVE_BYTES)
-    _VIEW: Final = memoryview(_BUFFER)
+    # A view, since asyncio's TLS fills slices of it: those of a bytearray would be copies.
+    _BUFFER: Final = memoryview(bytearray(RECEIVE_BYTES))
 
-    def get_buffer(self, _sizehint: int) -> bytearray:
+    def get_buffer(self, _sizehint: int) -> memoryview:
         """See `asyncio.BufferedProtocol`; it is filled and emptied without a turn of the loop in between."""
         return self._BUFFER
 
     def buffer_updated(self, nbytes: int) -> None:
         """See `asyncio.BufferedProtocol`."""
-        self.data_received(bytes(self._VIEW[:nbytes]))
+        self.data_received(bytes(self._BUFFER[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
