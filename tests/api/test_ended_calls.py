@@ -64,9 +64,11 @@ async def none_left():
 
 async def over_grpc(port, method, body):
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        call = channel.stream_stream(f"/tests.echo.API/{method}")(iter([body]))
+        path = f"/tests.echo.API/{method}"
         try:
-            return [answer async for answer in call]
+            if method == "Echo":
+                return [await channel.unary_unary(path)(body)]
+            return [answer async for answer in channel.stream_stream(path)(iter([body]))]
         except grpc.aio.AioRpcError as error:
             return error.code()
 
