@@ -246,6 +246,18 @@ async def test_a_bucket_that_was_never_complete_can_be_mended(here, there):
     await check_served(here, key, {"one": b"new"})
 
 
+async def test_a_change_to_a_bucket_none_of_whose_blocks_are_here_says_what_is_missing(here, there):
+    await there.databases.new_db(THREAD, identity=ALICE.identity)
+    key = (await there.buckets.create(THREAD, ALICE)).bucket.id
+    saved = await push(there, THREAD, ALICE, key, {"one": b"1"})
+    await give_records(there, here, THREAD)
+    with pytest.raises(IncompleteRootError, match=f"{cids.text(saved.root)} is missing. Bring its blocks"):
+        await push(here, THREAD, ALICE, key, {"two": b"2"})
+    await give_blocks(there, here)
+    await push(here, THREAD, ALICE, key, {"two": b"2"})
+    await check_served(here, key, {"one": b"1", "two": b"2"})
+
+
 async def test_a_root_that_comes_while_a_push_runs_is_not_overwritten(here, there):
     key = await shared(here, there)
     await push(there, THREAD, ALICE, key, {"theirs": b"2"})

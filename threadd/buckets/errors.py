@@ -93,11 +93,23 @@ class IncompleteRootError(ThreaddError):
     code = StatusCode.FAILED_PRECONDITION
 
     @classmethod
-    def of(cls, path: str, missing: str) -> "IncompleteRootError":
-        """The error for the path of a root and a block that it lacks."""
+    def of(cls, path: str, missing: str, *, is_served: bool = True) -> "IncompleteRootError":
+        """The error for a root.
+
+        Args:
+            path: Its path.
+            missing: A block that it lacks.
+            is_served: Whether the bucket is served at an earlier root.
+        """
+        rest = (
+            "Until its blocks are here the bucket is served at its last complete root and not changed"
+            if is_served
+            else "Bring its blocks (threadd buckets export and import do that of a public bucket), or set the root to "
+            "a node that is here"
+        )
         return cls(
             f"the newest root of this bucket, {path}, was written elsewhere and is not complete here: block {missing} "
-            "is missing. Until its blocks are here the bucket is served at its last complete root and not changed"
+            f"is missing. {rest}"
         )
 
 

@@ -102,12 +102,18 @@ class Push:
 
         Raises:
             WriteDeniedError: They are sealed with a key that the rules hide from the actor.
+            IncompleteRootError: The root is not here, and none was ever complete.
             BlockNotFoundError, InvalidNodeError, SealError: As `trees.open_directory`.
         """
         if self._tree is None:
-            root, link_key = trees.link_to(self.upload.get, self.bucket.root), self.bucket.link_key_bytes
             try:
+                root, link_key = trees.link_to(self.upload.get, self.bucket.root), self.bucket.link_key_bytes
                 self._tree = Tree(self.upload.get, root, link_key, self.randomness)
+            except BlockNotFoundError as error:
+                if self.standing.missing is None:
+                    raise
+                missing = self.standing.missing_text
+                raise IncompleteRootError.of(self.bucket.path, missing, is_served=False) from error
             except NotDirectoryError as error:
                 if self.bucket.metadata:
                     raise
