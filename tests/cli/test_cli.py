@@ -75,7 +75,7 @@ def test_help_names_every_setting_with_its_default_and_variable() -> None:
 
 
 def test_the_version() -> None:
-    assert re.fullmatch(r"threadd, version \d+\.\d+\.\d+\n", run("--version").stdout)
+    assert re.fullmatch(r"threadd, version \d+\.\d+\.\d+(\.dev\d+)?\n", run("--version").stdout)
 
 
 @pytest.mark.parametrize(("kind", "flags", "secure"), [("user", (), True), ("account", ("--insecure",), False)])
