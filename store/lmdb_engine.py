@@ -220,7 +220,7 @@ class LmdbEngine:
             if batch:
                 try:
                     outcomes = self._commit_batch(batch)
-                except Exception as error:  # noqa: BLE001  callers must hear of it, and nothing more is written
+                except Exception as error:  # noqa: BLE001  every caller gets it, and nothing more is written
                     background.record_failure("store writer", error)
                     self._broken = StoreError(f"the store failed ({error}): restart the daemon")
                     outcomes = [(job, self._broken) for job in batch]

@@ -1,4 +1,4 @@
-"""Work on the trio side that nobody waits for; one that fails would otherwise end all that its nursery owns."""
+"""Work on the trio side that is not awaited; a failure would otherwise end all that its nursery owns."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,7 +8,7 @@ from store import background
 
 
 async def guarded(name: str, work: Callable[[], Awaitable[None]], restart: float | None = None) -> None:
-    """Run work; where it fails in a way that nobody foresaw, that is logged and counted (`store.background`).
+    """Run work; an unexpected failure is logged and counted (`store.background`).
 
     Args:
         name: See `background.record_failure`.
@@ -18,7 +18,7 @@ async def guarded(name: str, work: Callable[[], Awaitable[None]], restart: float
     while True:
         try:
             await work()
-        except Exception as error:  # noqa: BLE001  whatever it is, it is told of here
+        except Exception as error:  # noqa: BLE001  any failure is recorded here
             background.record_failure(name, error)
         else:
             return

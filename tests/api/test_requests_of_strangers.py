@@ -7,6 +7,7 @@ import weakref
 import grpc
 import pytest
 from echo import Echo
+from pools import given_back, until
 from raw_grpc import prefix, raw_connection, request_headers
 
 from threadd.api.dispatcher import Dispatcher
@@ -47,17 +48,6 @@ def impatient(monkeypatch):
     """Requests are given up soon."""
     monkeypatch.setattr(intake, "STALL_SECONDS", 0.5)
     monkeypatch.setattr(grpc_calls, "_LOOK_SECONDS", 0.1)
-
-
-async def until(condition):
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-async def given_back(dispatcher):
-    pools = [dispatcher.budgets.known, dispatcher.budgets.strangers]
-    await until(lambda: not any(each.bodies.held or each.headers.held for each in pools))
 
 
 async def fill(connection, stream, sent=5):

@@ -5,6 +5,7 @@ import struct
 
 import pytest
 from echo import Echo, make_service
+from pools import given_back, until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
@@ -36,12 +37,6 @@ async def large_door(dispatcher):
 def impatient(monkeypatch):
     monkeypatch.setattr(intake, "STALL_SECONDS", 0.5)
     monkeypatch.setattr(calls, "STALL_SECONDS", 0.5)
-
-
-async def given_back(dispatcher):
-    async with asyncio.timeout(20):
-        while dispatcher.budgets.known.bodies.held or dispatcher.budgets.known.headers.held:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 def opened(door, method="EchoAll"):
@@ -118,9 +113,7 @@ async def test_small_fragments_count_as_what_they_take(dispatcher, large_door):
     fragment = Frame(Opcode.BINARY, b"\0", fin=False).serialize(mask=True)
     more = Frame(Opcode.CONT, b"\0", fin=False).serialize(mask=True) * 1000
     socket.transport.write(fragment + more)
-    async with asyncio.timeout(20):
-        while dispatcher.budgets.known.bodies.held < 64_000:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: dispatcher.budgets.known.bodies.held >= 64_000)
     socket.transport.abort()
     await given_back(dispatcher)
 

@@ -99,7 +99,7 @@ class Sweeping:
                 await self.sweep()
             except ThreaddError as error:
                 log.warning("a sweep of blocks was given up", reason=error.text)
-            except Exception as error:  # noqa: BLE001  a bug is told of, and the sweep tried again
+            except Exception as error:  # noqa: BLE001  a failure is recorded, and the sweep tried again
                 background.record_failure("sweep of blocks", error)
                 self._asked.set()
             # A sweep looks at all buckets: where that takes long, it is done less often.
